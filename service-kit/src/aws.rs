@@ -1,0 +1,33 @@
+//! Settings of the AWS SDK that both services share. It holds no client: each service makes its
+//! own, once.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+
+/// The longest that one AWS call may take with all its attempts, where the caller's own deadline
+/// is not nearer.
+pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Region, credentials and endpoints from the SDK's own chain (environment, profile, IRSA, Pod
+/// Identity …), with our time limits.
+///
+/// The SDK has no operation or read timeout of its own, and its first back-off is up to a second:
+/// both are wrong for a page that somebody waits for.
+/// Source: "Timeouts" and "Retries" in the AWS SDK for Rust developer guide.
+pub async fn load() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_millis(500))
+        .operation_attempt_timeout(Duration::from_millis(800))
+        .operation_timeout(OPERATION_TIMEOUT)
+        .build();
+    let retries = RetryConfig::standard()
+        .with_max_attempts(3)
+        .with_initial_backoff(Duration::from_millis(25))
+        .with_max_backoff(Duration::from_millis(250));
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .timeout_config(timeouts)
+        .retry_config(retries)
+        .load()
+        .await
+}

@@ -1,0 +1,176 @@
+//! Verifies access tokens and makes callers of them. Its rules are those of RFC 9068 and RFC 8725
+//! as far as Auth0's tokens follow them.
+
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
+use quick_cache::sync::Cache;
+use url::Url;
+
+use crate::config::Environment;
+
+use super::{
+    Caller,
+    claims::Claims,
+    jwks::{Jwks, KeyError},
+};
+
+/// How far the clocks of issuer and verifier may differ.
+const SKEW: Duration = Duration::from_secs(30);
+/// How long a verified token is remembered at most, so that a key that its issuer has withdrawn
+/// does not serve for ever.
+const REMEMBERED: Duration = Duration::from_mins(10);
+const REMEMBERED_TOKENS: usize = 10_000;
+/// Auth0's tokens are a few KiB; headers beyond this would not pass most proxies either.
+const TOKEN_LIMIT: usize = 16 * 1024;
+
+/// What a token must match.
+#[derive(Debug, Clone)]
+pub struct VerifierSettings {
+    /// The exact `iss`, ending in a slash.
+    pub issuer: Url,
+    /// The API identifier that `aud` must hold.
+    pub audience: String,
+    /// The claim with the display name of a person.
+    pub name_claim: String,
+    /// What a token grants that has no `permissions` claim at all.
+    pub default_permissions: BTreeSet<String>,
+}
+
+impl VerifierSettings {
+    /// Reads `AUTH0_DOMAIN` or `AUTH0_ISSUER_URL`, `AUTH0_AUDIENCE`, `ACTOR_NAME_CLAIM` and
+    /// `DEFAULT_PERMISSIONS`.
+    pub fn from_environment(env: &mut Environment) -> Option<Self> {
+        let issuer = env.issuer();
+        let audience = env.required("AUTH0_AUDIENCE");
+        let name_claim = env.or::<String>("ACTOR_NAME_CLAIM", "https://org-records/name")?;
+        let default_permissions = env
+            .or::<String>("DEFAULT_PERMISSIONS", "records:read records:create")?
+            .split_whitespace()
+            .map(ToOwned::to_owned)
+            .collect();
+        Some(Self { issuer: issuer?, audience: audience?, name_claim, default_permissions })
+    }
+}
+
+/// Why a token was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The token is not good. The reason is for the log, not for the caller.
+    #[error("the access token is not valid: {0}")]
+    Invalid(&'static str),
+    /// The token is good no longer.
+    #[error("the access token has expired")]
+    Expired,
+    /// Whether the token is good cannot be found out now; trying again later may help.
+    #[error("the issuer's keys are not available")]
+    Unavailable,
+}
+
+struct Remembered {
+    caller: Arc<Caller>,
+    until: Instant,
+}
+
+/// Makes callers of access tokens. It is made once and shared.
+pub struct Verifier {
+    settings: VerifierSettings,
+    validation: Validation,
+    jwks: Arc<Jwks>,
+    remembered: Cache<[u8; 32], Arc<Remembered>>,
+}
+
+impl Verifier {
+    /// A verifier that fetches the keys when the first token comes.
+    ///
+    /// # Panics
+    /// Never: a URL that can be a base takes a relative path.
+    #[must_use]
+    pub fn new(settings: VerifierSettings, http: reqwest::Client) -> Self {
+        let keys_url = settings
+            .issuer
+            .join(".well-known/jwks.json")
+            .expect("an http URL can be extended by a path");
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.leeway = SKEW.as_secs();
+        validation.validate_nbf = true;
+        validation.set_audience(&[&settings.audience]);
+        validation.set_issuer(&[settings.issuer.as_str()]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        Self {
+            settings,
+            validation,
+            jwks: Arc::new(Jwks::new(http, keys_url)),
+            remembered: Cache::new(REMEMBERED_TOKENS),
+        }
+    }
+
+    /// The caller whose access token this is.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn verify(&self, token: &str) -> Result<Arc<Caller>, VerifyError> {
+        if token.len() > TOKEN_LIMIT {
+            return Err(VerifyError::Invalid("it is too long"));
+        }
+        let hash = sha256(token.as_bytes());
+        if let Some(remembered) = self.remembered.get(&hash)
+            && remembered.until > Instant::now()
+        {
+            return Ok(Arc::clone(&remembered.caller));
+        }
+        let caller = Arc::new(self.verify_anew(token).await?);
+        let left = caller.expires_at().duration_since(SystemTime::now());
+        if let Ok(left) = left {
+            let until = Instant::now() + left.min(REMEMBERED);
+            let remembered = Remembered { caller: Arc::clone(&caller), until };
+            self.remembered.insert(hash, Arc::new(remembered));
+        }
+        Ok(caller)
+    }
+
+    async fn verify_anew(&self, token: &str) -> Result<Caller, VerifyError> {
+        let header =
+            decode_header(token).map_err(|_| VerifyError::Invalid("its header is malformed"))?;
+        if header.alg != Algorithm::RS256 {
+            return Err(VerifyError::Invalid("it is not signed with RS256"));
+        }
+        let typ = header.typ.as_deref().unwrap_or("JWT");
+        if !typ.eq_ignore_ascii_case("JWT") && !typ.eq_ignore_ascii_case("at+jwt") {
+            return Err(VerifyError::Invalid("it is of another type"));
+        }
+        let kid = header.kid.ok_or(VerifyError::Invalid("it names no key"))?;
+        let key = self.jwks.key(&kid).await.map_err(|error| match error {
+            KeyError::Unknown => VerifyError::Invalid("its key is unknown"),
+            KeyError::Unavailable => VerifyError::Unavailable,
+        })?;
+        let claims = decode::<Claims>(token, &key, &self.validation)
+            .map_err(|error| match error.kind() {
+                ErrorKind::ExpiredSignature => VerifyError::Expired,
+                ErrorKind::ImmatureSignature => VerifyError::Invalid("it is not valid yet"),
+                ErrorKind::InvalidSignature => VerifyError::Invalid("its signature is wrong"),
+                ErrorKind::InvalidIssuer => VerifyError::Invalid("its issuer is another one"),
+                ErrorKind::InvalidAudience => VerifyError::Invalid("it is for another audience"),
+                _ => VerifyError::Invalid("its claims are malformed"),
+            })?
+            .claims;
+        claims
+            .into_caller(
+                self.settings.issuer.as_str(),
+                &self.settings.name_claim,
+                &self.settings.default_permissions,
+            )
+            .map_err(VerifyError::Invalid)
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}

@@ -1,0 +1,12 @@
+//! What both services need and neither owns: configuration, telemetry, shutdown, the private ops
+//! port, AWS client settings and the verification of access tokens. Nothing here names a record
+//! or a page.
+
+pub mod aws;
+pub mod config;
+pub mod http;
+pub mod identity;
+pub mod ops;
+pub mod shutdown;
+pub mod telemetry;
+pub mod trace;
