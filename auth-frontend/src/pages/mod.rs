@@ -1,0 +1,104 @@
+//! The pages of the product as typed contexts, and the one place that knows the template engine.
+//!
+//! A page is plain data: it must know nothing of HTTP, of gRPC messages or of sessions. Templates
+//! are part of the binary and compiled once; everything they print is escaped, and a name that a
+//! page does not have is an error, not an empty string.
+
+mod audit;
+mod display;
+mod error;
+mod form;
+mod frame;
+mod home;
+mod login;
+mod records;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use serde::Serialize;
+use tera::{Context, Tera};
+
+pub use audit::{Action, AuditEntry, AuditTrail, Change};
+pub use display::{Actor, ActorKind, DisplayValue, Moment};
+pub use error::{ErrorPage, Problem};
+pub use form::{FormField, Input, RecordForm};
+pub use frame::{Chrome, Paging, Section};
+pub use home::{Home, RecentRecord};
+pub use login::{Login, Notice};
+pub use records::{Column, RecordRow, RecordView, RecordsTable, ShownField};
+
+use crate::assets;
+
+/// Every template by name. A page names one of them; the others are parts.
+const TEMPLATES: [(&str, &str); 12] = [
+    ("layout.html", include_str!("../../templates/layout.html")),
+    ("app.html", include_str!("../../templates/app.html")),
+    ("topbar.html", include_str!("../../templates/topbar.html")),
+    ("paging.html", include_str!("../../templates/paging.html")),
+    ("value.html", include_str!("../../templates/value.html")),
+    ("login.html", include_str!("../../templates/login.html")),
+    ("home.html", include_str!("../../templates/home.html")),
+    ("records.html", include_str!("../../templates/records.html")),
+    ("record.html", include_str!("../../templates/record.html")),
+    ("record_form.html", include_str!("../../templates/record_form.html")),
+    ("audit.html", include_str!("../../templates/audit.html")),
+    ("error.html", include_str!("../../templates/error.html")),
+];
+
+/// Something a person can look at: the data of one template.
+pub trait Page: Serialize {
+    /// The name of its template.
+    const TEMPLATE: &'static str;
+    /// The part of the product it belongs to, marked in the navigation.
+    const SECTION: Section;
+
+    /// Believable and hostile examples. The tests render each.
+    #[cfg(test)]
+    fn samples() -> Vec<Self>
+    where
+        Self: Sized;
+}
+
+/// The compiled templates.
+#[derive(Clone)]
+pub struct Pages {
+    tera: Tera,
+}
+
+/// A template does not compile or does not fit its page: a fault of the program.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot render the template {template}")]
+pub struct RenderError {
+    /// The template's name.
+    pub template: &'static str,
+    #[source]
+    source: tera::Error,
+}
+
+impl Pages {
+    /// Compiles the embedded templates.
+    ///
+    /// # Errors
+    /// When a template is not valid, which the tests rule out.
+    pub fn compile() -> Result<Self, RenderError> {
+        let mut tera = Tera::new();
+        tera.add_raw_templates(TEMPLATES)
+            .map_err(|source| RenderError { template: "(all)", source })?;
+        tera.global_context().insert("assets", &assets::paths());
+        Ok(Self { tera })
+    }
+
+    /// Gives the whole HTML document of `page`.
+    ///
+    /// # Errors
+    /// When the template asks for something that `page` does not have.
+    pub fn render<P: Page>(&self, page: &P) -> Result<String, RenderError> {
+        let fault = |source| RenderError { template: P::TEMPLATE, source };
+        let mut context = Context::from_serialize(page).map_err(fault)?;
+        context.insert("section", &P::SECTION);
+        self.tera.render(P::TEMPLATE, &context).map_err(fault)
+    }
+}
