@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 /// The most characters of a text in a table or a heading; the record's page shows all of it.
-const SUMMARY_LENGTH: usize = 80;
+const SUMMARY_LENGTH: usize = 64;
 /// How far before the cut a word may end for the cut to move there.
 const WORD_SEARCH: usize = 16;
 const MONTHS: [&str; 12] =
@@ -132,13 +132,12 @@ impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let utc = Offset::UTC.to_datetime(self.0);
         let day = day_text(utc.date());
-        let (hour, minute, second) = (utc.hour(), utc.minute(), utc.second());
+        let (hour, minute) = (utc.hour(), utc.minute());
 
         let mut fields = serializer.serialize_struct("Moment", 3)?;
         fields.serialize_field("datetime", &self.0.to_string())?;
-        fields.serialize_field("text", &format!("{day}, {hour:02}:{minute:02} UTC"))?;
-        fields
-            .serialize_field("exact", &format!("{day}, {hour:02}:{minute:02}:{second:02} UTC"))?;
+        fields.serialize_field("minute", &format!("{day}, {hour:02}:{minute:02}"))?;
+        fields.serialize_field("second", &format!("{:02}", utc.second()))?;
         fields.end()
     }
 }
