@@ -1,0 +1,95 @@
+//! Failures on demand: what each endpoint does instead of its work while a test or a developer
+//! wants it to fail.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use serde_json::json;
+
+use super::tenant::Tenant;
+
+/// An endpoint that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// `/.well-known/openid-configuration`
+    Discovery,
+    /// `/.well-known/jwks.json`
+    Jwks,
+    /// `/authorize`
+    Authorize,
+    /// `/oauth/token`
+    Token,
+    /// `/userinfo`
+    UserInfo,
+    /// `/oidc/logout` and `/v2/logout`
+    Logout,
+}
+
+/// How an endpoint fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FailureMode {
+    /// It answers with this status and a body that is of no use.
+    Status(u16),
+    /// It does its work after this time.
+    Delay(Duration),
+    /// It answers with this OAuth error: the authorize endpoint by sending the browser back, every
+    /// other one with status 403 and a JSON body.
+    OAuthError {
+        /// Such as `access_denied` or `temporarily_unavailable`.
+        error: String,
+        /// The `error_description`.
+        description: String,
+    },
+}
+
+impl Endpoint {
+    pub(super) const ALL: [(&'static str, Self); 6] = [
+        ("discovery", Self::Discovery),
+        ("jwks", Self::Jwks),
+        ("authorize", Self::Authorize),
+        ("token", Self::Token),
+        ("userinfo", Self::UserInfo),
+        ("logout", Self::Logout),
+    ];
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(known, _)| *known == name).map(|(_, endpoint)| endpoint)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, known)| *known == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// The middleware of one endpoint: fails in its place, or lets it work.
+pub(super) async fn interfere(
+    State((tenant, endpoint)): State<(Arc<Tenant>, Endpoint)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match tenant.failure(endpoint) {
+        None => next.run(request).await,
+        Some(FailureMode::Delay(time)) => {
+            tokio::time::sleep(time).await;
+            next.run(request).await
+        }
+        Some(FailureMode::Status(status)) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, "Failure on demand of the local Auth0").into_response()
+        }
+        // It must look at the request first, to know where the browser goes.
+        Some(FailureMode::OAuthError { .. }) if endpoint == Endpoint::Authorize => {
+            next.run(request).await
+        }
+        Some(FailureMode::OAuthError { error, description }) => {
+            let body = json!({ "error": error, "error_description": description });
+            (StatusCode::FORBIDDEN, Json(body)).into_response()
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! The command that starts everything; to be written.
+
+fn main() {}
