@@ -1,1 +1,17 @@
-//! To be filled.
+//! records-service: owns access to the records of every organization, and publishes every change
+//! for auditing. The binary is a thin door to this library, which the tests enter as well.
+
+mod app;
+mod audit;
+pub mod config;
+mod domain;
+mod error;
+mod grpc;
+mod page_token;
+mod provision;
+mod request_hash;
+mod store;
+
+pub use app::{App, StartError};
+pub use audit::AuditApp;
+pub use provision::provision;

@@ -1,2 +1,84 @@
-//! To be filled.
-fn main() {}
+//! The command line of records-service.
+
+use std::{error::Error, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+use records_service::{
+    App, AuditApp,
+    config::{AuditConfig, ProvisionConfig, ServeConfig, log_format},
+    provision,
+};
+use service_kit::{
+    config::{Environment, Mistakes},
+    shutdown, telemetry,
+};
+
+/// Owns access to the records of every organization, and publishes every change for auditing.
+///
+/// Configuration comes from the environment; the README has the table of variables.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve gRPC and send committed events to the queue
+    Serve,
+    /// Store the events of the queue in the audit trail
+    Audit,
+    /// Make the tables, the queue and its dead-letter queue where they are missing
+    Provision,
+}
+
+type Failure = Box<dyn Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let mut env = Environment::of_process();
+    telemetry::init(log_format(&mut env));
+    let _failpoints = fail::FailScenario::setup();
+    match run(&arguments.command, env) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is::<Mistakes>() => {
+            eprintln!("records-service: {failure}");
+            ExitCode::from(2)
+        }
+        Err(failure) => {
+            tracing::error!(error = failure.as_ref() as &dyn Error, "cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command, env: Environment) -> Result<(), Failure> {
+    match command {
+        Command::Serve => {
+            let config = ServeConfig::read(env)?;
+            block_on(async {
+                let app = App::bind(config).await?;
+                Ok(app.run(shutdown::on_signal()?).await?)
+            })
+        }
+        Command::Audit => {
+            let config = AuditConfig::read(env)?;
+            block_on(async {
+                let app = AuditApp::bind(config).await?;
+                Ok(app.run(shutdown::on_signal()?).await?)
+            })
+        }
+        Command::Provision => {
+            let config = ProvisionConfig::read(env)?;
+            block_on(async {
+                println!("AUDIT_QUEUE_URL={}", provision(&config).await?);
+                Ok(())
+            })
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,54 @@
+//! `audit`: runs the worker that stores events in the audit trail, with its ops port.
+
+use std::{io, time::Duration};
+
+use service_kit::{
+    aws,
+    ops::{OpsPort, Readiness},
+    shutdown::{self, CancellationToken},
+};
+
+use super::{queue::Queue, worker::Worker};
+use crate::{config::AuditConfig, store::Store};
+
+/// How long the worker may go on with the messages it has in hand.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// The worker with its ops port taken.
+pub struct AuditApp {
+    ops: OpsPort,
+    readiness: Readiness,
+    worker: Worker,
+}
+
+impl AuditApp {
+    /// Takes the ops port and makes the clients. Nothing has to answer yet.
+    ///
+    /// # Errors
+    /// When the ops port cannot be had.
+    pub async fn bind(config: AuditConfig) -> io::Result<Self> {
+        let readiness = Readiness::default();
+        let ops = OpsPort::bind(config.ops_address, readiness.clone()).await?;
+        let sdk = aws::load().await;
+        let queue = Queue::new(&sdk, &config.queue_url);
+        let worker = Worker::new(Store::new(&sdk, config.tables), queue);
+        Ok(Self { ops, readiness, worker })
+    }
+
+    /// Works until `stopping`, then finishes what it has in hand under a deadline.
+    ///
+    /// # Errors
+    /// When the operating system does not tell the ops port's address.
+    pub async fn run(self, stopping: CancellationToken) -> io::Result<()> {
+        tracing::info!(address = %self.ops.address()?, port = "ops", "listening");
+        let ops_stopped = CancellationToken::new();
+        let ops = tokio::spawn(self.ops.run(ops_stopped.clone()));
+        self.readiness.set(true);
+        shutdown::drain(self.worker.run(stopping.clone()), &stopping, DRAIN).await;
+        self.readiness.set(false);
+        ops_stopped.cancel();
+        let _ = ops.await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

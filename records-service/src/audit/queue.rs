@@ -1,0 +1,242 @@
+//! The only place that speaks to SQS. It knows batches and their limits, not what an event says.
+
+use std::{collections::HashMap, error::Error as StdError, time::Duration};
+
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
+use aws_sdk_sqs::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::{DeleteMessageBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry},
+};
+use url::Url;
+
+use crate::{error::Error, store::outbox::Unsent};
+
+/// The most messages of one batch. Source: "Amazon SQS message quotas".
+pub(crate) const BATCH_COUNT: usize = 10;
+/// The most bytes of one batch that is not a single message. SQS takes 1 MiB; a smaller batch is
+/// repeated sooner when it fails, and older queues take no more.
+const BATCH_BYTES: usize = 256 * 1024;
+/// How long SQS waits for a message before it answers with none.
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// How long a received message is hidden from other workers; far more than storing a batch takes.
+const VISIBILITY_SECONDS: &str = "60";
+/// After so many receipts without a deletion, a message goes to the dead-letter queue.
+const MAX_RECEIPTS: u32 = 5;
+/// The longest that SQS keeps a message: 14 days.
+const RETENTION_SECONDS: &str = "1209600";
+
+/// The audit queue. A clone shares the client and its connections.
+#[derive(Clone)]
+pub(crate) struct Queue {
+    client: Client,
+    url: String,
+    fifo: bool,
+}
+
+/// A message that was received and has to be deleted when it is dealt with.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// An event's JSON, or whatever somebody put on the queue.
+    pub body: String,
+    receipt: String,
+}
+
+impl Queue {
+    /// The queue with this URL; one that ends in `.fifo` gets what such a queue asks for.
+    #[must_use]
+    pub(crate) fn new(sdk: &SdkConfig, url: &Url) -> Self {
+        let client = Client::new(sdk);
+        Self { client, url: url.to_string(), fifo: has_fifo_suffix(url.path()) }
+    }
+
+    /// Splits events into batches that SQS takes.
+    pub(crate) fn batches(events: &[Unsent]) -> Vec<Vec<&Unsent>> {
+        let mut batches: Vec<Vec<&Unsent>> = Vec::new();
+        let mut bytes = 0;
+        for event in events {
+            let size = event.payload.len();
+            match batches.last_mut() {
+                Some(batch) if batch.len() < BATCH_COUNT && bytes + size <= BATCH_BYTES => {
+                    batch.push(event);
+                    bytes += size;
+                }
+                _ => {
+                    batches.push(vec![event]);
+                    bytes = size;
+                }
+            }
+        }
+        batches
+    }
+
+    /// Sends a batch and answers with the events that SQS took. An answer of SQS that is "OK" as a
+    /// whole may hold failures, so only those that it names as taken are on the queue.
+    ///
+    /// # Errors
+    /// When nothing is known to have been taken.
+    pub(crate) async fn send<'a>(&self, batch: &[&'a Unsent]) -> Result<Vec<&'a Unsent>, Error> {
+        let mut request = self.client.send_message_batch().queue_url(&self.url);
+        for (position, event) in batch.iter().enumerate() {
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(position.to_string())
+                .message_body(&event.payload)
+                // Fair queues: one organization's flood does not delay the others' events.
+                .message_group_id(&event.organization_id)
+                .set_message_deduplication_id(self.fifo.then(|| event.event_id().to_owned()))
+                .build()
+                .map_err(Error::internal)?;
+            request = request.entries(entry);
+        }
+        let answer = request.send().await.map_err(failed)?;
+        for failure in &answer.failed {
+            tracing::error!(
+                event.id = batch_entry(batch, &failure.id).map(Unsent::event_id),
+                code = failure.code,
+                sender_fault = failure.sender_fault,
+                "the queue refused an event"
+            );
+        }
+        Ok(answer.successful.iter().filter_map(|taken| batch_entry(batch, &taken.id)).collect())
+    }
+
+    /// Waits for messages, up to 20 seconds.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub(crate) async fn receive(&self) -> Result<Vec<Message>, Error> {
+        // The wait is part of the answer, so the usual time limits do not fit.
+        let limit = LONG_POLL + Duration::from_secs(5);
+        let timeouts = TimeoutConfig::builder()
+            .operation_attempt_timeout(limit)
+            .operation_timeout(limit)
+            .build();
+        let answer = self
+            .client
+            .receive_message()
+            .queue_url(&self.url)
+            .max_number_of_messages(i32::try_from(BATCH_COUNT).unwrap_or(10))
+            .wait_time_seconds(i32::try_from(LONG_POLL.as_secs()).unwrap_or(20))
+            .customize()
+            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts))
+            .send()
+            .await
+            .map_err(failed)?;
+        let messages = answer.messages.unwrap_or_default().into_iter();
+        Ok(messages
+            .filter_map(|message| {
+                Some(Message { body: message.body?, receipt: message.receipt_handle? })
+            })
+            .collect())
+    }
+
+    /// Deletes messages that are dealt with. One that stays is received again.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub(crate) async fn delete(&self, messages: &[Message]) -> Result<(), Error> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        let mut request = self.client.delete_message_batch().queue_url(&self.url);
+        for (position, message) in messages.iter().enumerate() {
+            let entry = DeleteMessageBatchRequestEntry::builder()
+                .id(position.to_string())
+                .receipt_handle(&message.receipt)
+                .build()
+                .map_err(Error::internal)?;
+            request = request.entries(entry);
+        }
+        request.send().await.map_err(failed)?;
+        Ok(())
+    }
+}
+
+/// Makes a queue and its dead-letter queue unless they exist, and answers with the queue's URL.
+///
+/// # Errors
+/// When SQS does not answer.
+pub(crate) async fn provision(sdk: &SdkConfig, name: &str) -> Result<String, Error> {
+    let client = Client::new(sdk);
+    let dead_letters = format!("{name}-dlq");
+    let retention = (QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_owned());
+    let dead_letter_url =
+        ensure(&client, &dead_letters, HashMap::from([retention.clone()])).await?;
+    let arn = client
+        .get_queue_attributes()
+        .queue_url(&dead_letter_url)
+        .attribute_names(QueueAttributeName::QueueArn)
+        .send()
+        .await
+        .map_err(failed)?
+        .attributes
+        .and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn))
+        .ok_or_else(|| Error::internal("the dead-letter queue has no ARN"))?;
+    let redrive = serde_json::json!({
+        "deadLetterTargetArn": arn,
+        "maxReceiveCount": MAX_RECEIPTS.to_string(),
+    });
+    let attributes = HashMap::from([
+        retention,
+        (QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_owned()),
+        (QueueAttributeName::RedrivePolicy, redrive.to_string()),
+    ]);
+    ensure(&client, name, attributes).await
+}
+
+async fn ensure(
+    client: &Client,
+    name: &str,
+    attributes: HashMap<QueueAttributeName, String>,
+) -> Result<String, Error> {
+    let found = client.get_queue_url().queue_name(name).send().await;
+    let url = match found {
+        Ok(answer) => answer.queue_url,
+        Err(SdkError::ServiceError(e)) if e.err().is_queue_does_not_exist() => None,
+        Err(error) => return Err(failed(error)),
+    };
+    let made = url.is_none();
+    let url = if let Some(url) = url {
+        let set = client.set_queue_attributes().queue_url(&url);
+        set.set_attributes(Some(attributes)).send().await.map_err(failed)?;
+        url
+    } else {
+        let create = client.create_queue().queue_name(name).set_attributes(Some(attributes));
+        let url = create.send().await.map_err(failed)?.queue_url;
+        url.ok_or_else(|| Error::internal("the new queue has no URL"))?
+    };
+    tracing::info!(queue = name, url, made, "queue is ready");
+    Ok(url)
+}
+
+fn batch_entry<'a>(batch: &[&'a Unsent], id: &str) -> Option<&'a Unsent> {
+    batch.get(id.parse::<usize>().ok()?).copied()
+}
+
+/// Whether this is the name, or the path, of a FIFO queue.
+pub(crate) fn has_fifo_suffix(name: &str) -> bool {
+    name.strip_suffix(".fifo").is_some()
+}
+
+/// What a failed SQS call means.
+fn failed<E, R>(error: SdkError<E, R>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match &error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            Error::Unavailable(Some(error.into()))
+        }
+        SdkError::ServiceError(answer) => match answer.err().code() {
+            Some("RequestThrottled" | "ThrottlingException") => {
+                Error::Throttled(Some(error.into()))
+            }
+            Some("InternalError" | "ServiceUnavailable" | "InternalFailure") => {
+                Error::Unavailable(Some(error.into()))
+            }
+            _ => Error::internal(error),
+        },
+        _ => Error::internal(error),
+    }
+}

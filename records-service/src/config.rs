@@ -1,0 +1,147 @@
+//! The configuration of each subcommand, parsed before anything binds. After this only the AWS SDK
+//! reads the environment.
+
+use std::net::SocketAddr;
+
+use service_kit::{
+    config::{Environment, Mistakes},
+    identity::VerifierSettings,
+    sealing::Secrets,
+    telemetry::LogFormat,
+};
+use url::Url;
+
+use crate::audit::queue::has_fifo_suffix;
+
+/// The names of the tables.
+#[derive(Debug, Clone)]
+pub struct Tables {
+    /// `RECORDS_TABLE`
+    pub records: String,
+    /// `OUTBOX_TABLE`
+    pub outbox: String,
+    /// `AUDIT_TABLE`
+    pub audit: String,
+}
+
+impl Tables {
+    fn read(env: &mut Environment) -> Option<Self> {
+        let records = env.or("RECORDS_TABLE", "records");
+        let outbox = env.or("OUTBOX_TABLE", "records-outbox");
+        let audit = env.or("AUDIT_TABLE", "audit-trail");
+        Some(Self { records: records?, outbox: outbox?, audit: audit? })
+    }
+}
+
+/// What `serve` needs.
+pub struct ServeConfig {
+    /// `RECORDS_ADDRESS`: where gRPC is served.
+    pub address: SocketAddr,
+    /// `OPS_ADDRESS`: the private port with the probes.
+    pub ops_address: SocketAddr,
+    /// Which access tokens are good.
+    pub verifier: VerifierSettings,
+    /// Where everything is stored.
+    pub tables: Tables,
+    /// `AUDIT_QUEUE_URL`: where events are published.
+    pub queue_url: Url,
+    /// `PAGE_TOKEN_SECRET`: what page tokens are sealed with.
+    pub page_token_secrets: Secrets,
+    /// `GRPC_REFLECTION`: whether the contract can be asked for.
+    pub reflection: bool,
+}
+
+impl ServeConfig {
+    /// # Errors
+    /// Every mistake, by variable.
+    pub fn read(mut env: Environment) -> Result<Self, Mistakes> {
+        let address = env.or("RECORDS_ADDRESS", "0.0.0.0:50051");
+        let ops_address = env.or("OPS_ADDRESS", "0.0.0.0:9091");
+        let verifier = VerifierSettings::from_environment(&mut env);
+        let tables = Tables::read(&mut env);
+        let queue_url = env.url("AUDIT_QUEUE_URL");
+        let page_token_secrets = Secrets::from_environment(&mut env, "PAGE_TOKEN_SECRET");
+        let reflection = env.or("GRPC_REFLECTION", "true");
+        let config = || {
+            Some(Self {
+                address: address?,
+                ops_address: ops_address?,
+                verifier: verifier?,
+                tables: tables?,
+                queue_url: queue_url?,
+                page_token_secrets: page_token_secrets?,
+                reflection: reflection?,
+            })
+        };
+        let config = config();
+        env.finish(config)
+    }
+}
+
+/// What `audit` needs.
+pub struct AuditConfig {
+    /// `OPS_ADDRESS`: the private port with the probes.
+    pub ops_address: SocketAddr,
+    /// Where the trail is stored.
+    pub tables: Tables,
+    /// `AUDIT_QUEUE_URL`: where events come from.
+    pub queue_url: Url,
+}
+
+impl AuditConfig {
+    /// # Errors
+    /// Every mistake, by variable.
+    pub fn read(mut env: Environment) -> Result<Self, Mistakes> {
+        let ops_address = env.or("OPS_ADDRESS", "0.0.0.0:9092");
+        let tables = Tables::read(&mut env);
+        let queue_url = env.url("AUDIT_QUEUE_URL");
+        let config =
+            || Some(Self { ops_address: ops_address?, tables: tables?, queue_url: queue_url? });
+        let config = config();
+        env.finish(config)
+    }
+}
+
+/// What `provision` needs.
+pub struct ProvisionConfig {
+    /// The tables of this service.
+    pub tables: Tables,
+    /// `SESSIONS_TABLE`: the table of the frontend, which has no power to make one.
+    pub sessions_table: String,
+    /// `AUDIT_QUEUE_NAME`: its dead-letter queue has the suffix `-dlq`.
+    pub queue_name: String,
+    /// `TABLE_PROTECTION`: whether tables get point-in-time recovery and deletion protection.
+    /// A local DynamoDB has neither.
+    pub protection: bool,
+}
+
+impl ProvisionConfig {
+    /// # Errors
+    /// Every mistake, by variable.
+    pub fn read(mut env: Environment) -> Result<Self, Mistakes> {
+        let tables = Tables::read(&mut env);
+        let sessions_table = env.or("SESSIONS_TABLE", "sessions");
+        let queue_name = env.or::<String>("AUDIT_QUEUE_NAME", "audit-events");
+        if queue_name.as_deref().is_some_and(has_fifo_suffix) {
+            env.mistake("AUDIT_QUEUE_NAME", "must name a standard queue, without .fifo");
+        }
+        let protection = env.or("TABLE_PROTECTION", "true");
+        let config = || {
+            Some(Self {
+                tables: tables?,
+                sessions_table: sessions_table?,
+                queue_name: queue_name?,
+                protection: protection?,
+            })
+        };
+        let config = config();
+        env.finish(config)
+    }
+}
+
+/// How log lines are written: `LOG_FORMAT`, or `auto` where that is a mistake, which the rest of
+/// the configuration then reports.
+#[must_use]
+pub fn log_format(env: &mut Environment) -> LogFormat {
+    env.or("LOG_FORMAT", "auto").unwrap_or(LogFormat::Auto)
+}

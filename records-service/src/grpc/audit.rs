@@ -1,0 +1,58 @@
+//! AuditService.
+
+use std::sync::Arc;
+
+use records_proto::v1::{
+    ListAuditEventsRequest, ListAuditEventsResponse, audit_service_server::AuditService,
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    call::{Call, Gate, Permission},
+    convert::event_to_proto,
+    page_size, page_start,
+};
+use crate::{
+    page_token::{List, PageTokens},
+    store::Store,
+};
+
+/// Answers AuditService.
+pub(crate) struct Audit {
+    gate: Gate,
+    store: Store,
+    page_tokens: Arc<PageTokens>,
+}
+
+impl Audit {
+    /// AuditService on this store's trail.
+    #[must_use]
+    pub(crate) fn new(gate: Gate, store: Store, page_tokens: Arc<PageTokens>) -> Self {
+        Self { gate, store, page_tokens }
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Audit {
+    async fn list_audit_events(
+        &self,
+        request: Request<ListAuditEventsRequest>,
+    ) -> Result<Response<ListAuditEventsResponse>, Status> {
+        let list = |call: Call, request: ListAuditEventsRequest| async move {
+            let organization = call.caller.organization();
+            let size = page_size(request.page_size)?;
+            let after = page_start(&request.page_token, |token| {
+                self.page_tokens.open(organization, List::AuditEvents, token)
+            })?;
+            let page = self.store.list_events(organization, after, size).await?;
+            let last = page.items.last().filter(|_| page.more).map(|event| event.id);
+            Ok(ListAuditEventsResponse {
+                next_page_token: last.map_or_else(String::new, |id| {
+                    self.page_tokens.seal(organization, List::AuditEvents, id)
+                }),
+                events: page.items.into_iter().map(event_to_proto).collect(),
+            })
+        };
+        self.gate.admit("ListAuditEvents", request, &[Permission::AuditRead], list).await
+    }
+}

@@ -1,0 +1,46 @@
+//! The gRPC services: each method authorizes, parses, makes one call below and replies.
+
+mod audit;
+mod call;
+mod convert;
+mod forms;
+mod records;
+
+pub(crate) use audit::Audit;
+pub(crate) use call::Gate;
+pub(crate) use forms::Forms;
+pub(crate) use records::Records;
+
+use uuid::Uuid;
+
+use crate::{error::Error, page_token::PageTokenError};
+
+const DEFAULT_PAGE_SIZE: usize = 25;
+const MAX_PAGE_SIZE: usize = 100;
+
+/// The page size that a caller gets (AIP-158).
+fn page_size(wanted: i32) -> Result<usize, Error> {
+    match usize::try_from(wanted) {
+        Ok(0) => Ok(DEFAULT_PAGE_SIZE),
+        Ok(size) => Ok(size.min(MAX_PAGE_SIZE)),
+        Err(_) => Err(Error::invalid("page_size", "NEGATIVE", "A page size is not negative.")),
+    }
+}
+
+/// Where a page starts: `open` is asked only where there is a token.
+fn page_start(
+    token: &str,
+    open: impl FnOnce(&str) -> Result<Uuid, PageTokenError>,
+) -> Result<Option<Uuid>, Error> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    open(token).map(Some).map_err(|error| match error {
+        PageTokenError::Invalid => {
+            Error::invalid("page_token", "MALFORMED", "This page token is not valid here.")
+        }
+        PageTokenError::Expired => {
+            Error::invalid("page_token", "EXPIRED", "This page token has expired.")
+        }
+    })
+}

@@ -1,0 +1,126 @@
+//! RecordsService.
+
+use std::sync::Arc;
+
+use records_proto::v1::{
+    self as pb, CreateRecordRequest, GetRecordRequest, ListRecordsRequest, ListRecordsResponse,
+    records_service_server::RecordsService,
+};
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+
+use super::{
+    call::{Call, Gate, Permission},
+    convert::{fields_from_proto, record_to_proto},
+    page_size, page_start,
+};
+use crate::{
+    audit::relay::Outgoing,
+    domain::{
+        form::Form,
+        record::{RecordId, check_limits},
+    },
+    error::Error,
+    page_token::{List, PageTokens},
+    request_hash::RequestHash,
+    store::{
+        Store,
+        records::{Created, Idempotency},
+    },
+};
+
+/// Answers RecordsService.
+pub(crate) struct Records {
+    gate: Gate,
+    store: Store,
+    outgoing: Outgoing,
+    page_tokens: Arc<PageTokens>,
+}
+
+impl Records {
+    /// RecordsService on this store. Events that are committed go to `outgoing`.
+    #[must_use]
+    pub(crate) fn new(
+        gate: Gate,
+        store: Store,
+        outgoing: Outgoing,
+        page_tokens: Arc<PageTokens>,
+    ) -> Self {
+        Self { gate, store, outgoing, page_tokens }
+    }
+}
+
+#[tonic::async_trait]
+impl RecordsService for Records {
+    async fn create_record(
+        &self,
+        request: Request<CreateRecordRequest>,
+    ) -> Result<Response<pb::Record>, Status> {
+        let create = |call: Call, request: CreateRecordRequest| async move {
+            let fields = request.record.unwrap_or_default().fields;
+            let fields = fields_from_proto(fields).map_err(Error::Invalid)?;
+            let mut violations = check_limits(&fields);
+            violations.extend(Form::default().check(&fields));
+            if !violations.is_empty() {
+                return Err(Error::Invalid(violations));
+            }
+            let idempotency = match request.request_id.as_str() {
+                "" => None,
+                text => Some(Idempotency {
+                    request_id: parse_request_id(text)?,
+                    hash: RequestHash::of_create(&call.caller, &fields),
+                }),
+            };
+            match self.store.create_record(&call.caller, fields, idempotency, call.trace).await? {
+                Created::New(record, unsent) => {
+                    self.outgoing.offer(unsent);
+                    Ok(record_to_proto(*record))
+                }
+                Created::Before(record) => Ok(record_to_proto(*record)),
+            }
+        };
+        self.gate.admit("CreateRecord", request, &[Permission::RecordsCreate], create).await
+    }
+
+    async fn get_record(
+        &self,
+        request: Request<GetRecordRequest>,
+    ) -> Result<Response<pb::Record>, Status> {
+        let get = |call: Call, request: GetRecordRequest| async move {
+            let id = RecordId::from_resource_name(&request.name).map_err(|error| {
+                Error::invalid("name", "MALFORMED", format!("The name {error}."))
+            })?;
+            let record = self.store.get_record(call.caller.organization(), id).await?;
+            Ok(record_to_proto(record.ok_or(Error::NotFound)?))
+        };
+        self.gate.admit("GetRecord", request, &[Permission::RecordsRead], get).await
+    }
+
+    async fn list_records(
+        &self,
+        request: Request<ListRecordsRequest>,
+    ) -> Result<Response<ListRecordsResponse>, Status> {
+        let list = |call: Call, request: ListRecordsRequest| async move {
+            let organization = call.caller.organization();
+            let size = page_size(request.page_size)?;
+            let after = page_start(&request.page_token, |token| {
+                self.page_tokens.open(organization, List::Records, token)
+            })?;
+            let after = after.map(RecordId::from);
+            let page = self.store.list_records(organization, after, size).await?;
+            let last = page.items.last().filter(|_| page.more).map(|record| record.id.into());
+            Ok(ListRecordsResponse {
+                next_page_token: last.map_or_else(String::new, |id: Uuid| {
+                    self.page_tokens.seal(organization, List::Records, id)
+                }),
+                records: page.items.into_iter().map(record_to_proto).collect(),
+            })
+        };
+        self.gate.admit("ListRecords", request, &[Permission::RecordsRead], list).await
+    }
+}
+
+fn parse_request_id(text: &str) -> Result<Uuid, Error> {
+    Uuid::try_parse(text)
+        .map_err(|_| Error::invalid("request_id", "MALFORMED", "A request id is a UUID."))
+}

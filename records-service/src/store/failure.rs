@@ -1,0 +1,40 @@
+//! What a failed DynamoDB call means for the caller.
+
+use std::error::Error as StdError;
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::error::Error;
+
+/// For errors that are no answer to a condition.
+pub(super) fn of<E, R>(error: SdkError<E, R>) -> Error
+where
+    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match &error {
+        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+            Error::Unavailable(Some(error.into()))
+        }
+        SdkError::ServiceError(answer) => match answer.err().code() {
+            Some(code) if is_throttle(code) => Error::Throttled(Some(error.into())),
+            Some("InternalServerError" | "ServiceUnavailable" | "InternalFailure") => {
+                Error::Unavailable(Some(error.into()))
+            }
+            _ => Error::internal(error),
+        },
+        _ => Error::internal(error),
+    }
+}
+
+/// Whether a code, of an error or of a transaction's cancellation reason, says "too fast".
+pub(super) fn is_throttle(code: &str) -> bool {
+    matches!(
+        code,
+        "ThrottlingException"
+            | "ThrottlingError"
+            | "ProvisionedThroughputExceededException"
+            | "ProvisionedThroughputExceeded"
+            | "RequestLimitExceeded"
+    )
+}

@@ -1,0 +1,215 @@
+//! The outbox: events that are committed and not yet on the queue. Rows are for the relay alone and
+//! name their organization only inside.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    types::{DeleteRequest, WriteRequest},
+};
+use uuid::Uuid;
+
+use super::{
+    Item, ORGANIZATION_ID, Store,
+    attributes::{Row, RowError},
+    failure, number, text,
+};
+use crate::{domain::event::Event, error::Error};
+
+/// How many partitions the outbox has.
+pub(crate) const SHARDS: u8 = 16;
+/// The most keys that one `BatchWriteItem` takes.
+const DELETES_PER_BATCH: usize = 25;
+/// The partition of the sweeper's lease, beside those of the shards.
+const LEASE: &str = "lease";
+
+/// An event that is committed and not yet on the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unsent {
+    shard: String,
+    event_id: String,
+    /// Whose event it is: events of one organization are a message group.
+    pub organization_id: String,
+    /// The event as it goes on the queue.
+    pub payload: String,
+}
+
+impl Unsent {
+    pub(super) fn new(event: &Event) -> Self {
+        // The last byte of a UUID of version 7 is random, so it spreads the events.
+        let shard = event.id.as_bytes()[15] % SHARDS;
+        Self {
+            shard: shard_key(shard),
+            event_id: event.id.to_string(),
+            organization_id: event.data.organization_id.clone(),
+            payload: event.to_json(),
+        }
+    }
+
+    /// The event's id.
+    #[must_use]
+    pub(crate) fn event_id(&self) -> &str {
+        &self.event_id
+    }
+
+    fn key(&self) -> Item {
+        Item::from([
+            ("Shard".to_owned(), text(&self.shard)),
+            ("Event_ID".to_owned(), text(&self.event_id)),
+        ])
+    }
+
+    pub(super) fn to_row(&self) -> Item {
+        let mut row = self.key();
+        row.insert(ORGANIZATION_ID.to_owned(), text(&self.organization_id));
+        row.insert("Payload".to_owned(), text(&self.payload));
+        row
+    }
+
+    fn from_row(item: Item) -> Result<Self, RowError> {
+        let mut row = Row(item);
+        Ok(Self {
+            shard: row.text("Shard")?,
+            event_id: row.text("Event_ID")?,
+            organization_id: row.text(ORGANIZATION_ID)?,
+            payload: row.text("Payload")?,
+        })
+    }
+}
+
+impl Store {
+    /// The oldest unsent events of a shard that are at least as old as `age`: about 1 MB of them at
+    /// most. It always reads from the start of the shard, because a transaction that commits late
+    /// may carry an earlier id than one that was read before.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub(crate) async fn unsent_events(
+        &self,
+        shard: u8,
+        age: Duration,
+    ) -> Result<Vec<Unsent>, Error> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.tables.outbox)
+            .key_condition_expression("#shard = :shard AND #event < :bound")
+            .expression_attribute_names("#shard", "Shard")
+            .expression_attribute_names("#event", "Event_ID")
+            .expression_attribute_values(":shard", text(shard_key(shard)))
+            .expression_attribute_values(":bound", text(earliest_id(SystemTime::now() - age)))
+            .limit(100)
+            .send()
+            .await
+            .map_err(failure::of)?;
+        let rows = answer.items.unwrap_or_default().into_iter().map(Unsent::from_row);
+        rows.collect::<Result<_, _>>().map_err(Error::internal)
+    }
+
+    /// Removes events that are on the queue. What is not removed is sent again, which its consumers
+    /// must bear anyway.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub(crate) async fn forget_sent(&self, sent: &[&Unsent]) -> Result<(), Error> {
+        for batch in sent.chunks(DELETES_PER_BATCH) {
+            let deletes = batch.iter().map(|unsent| {
+                let delete = DeleteRequest::builder().set_key(Some(unsent.key())).build();
+                delete.map(|delete| WriteRequest::builder().delete_request(delete).build())
+            });
+            let deletes = deletes.collect::<Result<_, _>>().map_err(Error::internal)?;
+            self.client
+                .batch_write_item()
+                .request_items(&self.tables.outbox, deletes)
+                .send()
+                .await
+                .map_err(failure::of)?;
+        }
+        Ok(())
+    }
+
+    /// Takes or renews the right to sweep the outbox, for `term`. It saves work, no more: two
+    /// sweepers at once send some events twice.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub(crate) async fn hold_sweep_lease(
+        &self,
+        owner: &str,
+        term: Duration,
+    ) -> Result<bool, Error> {
+        let now = millis(SystemTime::now());
+        let held = self
+            .client
+            .update_item()
+            .table_name(&self.tables.outbox)
+            .key("Shard", text(LEASE))
+            .key("Event_ID", text("sweep"))
+            .update_expression("SET #owner = :owner, #until = :until")
+            .condition_expression(
+                "attribute_not_exists(#until) OR #until < :now OR #owner = :owner",
+            )
+            .expression_attribute_names("#owner", "Owner")
+            .expression_attribute_names("#until", "Until")
+            .expression_attribute_values(":owner", text(owner))
+            .expression_attribute_values(":now", number(now))
+            .expression_attribute_values(":until", number(now + millis(UNIX_EPOCH + term)))
+            .send()
+            .await;
+        match held {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(answer))
+                if answer.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(failure::of(error)),
+        }
+    }
+
+    /// Gives the right to sweep to whoever asks next.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub(crate) async fn release_sweep_lease(&self, owner: &str) -> Result<(), Error> {
+        let released = self
+            .client
+            .delete_item()
+            .table_name(&self.tables.outbox)
+            .key("Shard", text(LEASE))
+            .key("Event_ID", text("sweep"))
+            .condition_expression("#owner = :owner")
+            .expression_attribute_names("#owner", "Owner")
+            .expression_attribute_values(":owner", text(owner))
+            .send()
+            .await;
+        match released {
+            Err(SdkError::ServiceError(answer))
+                if answer.err().is_conditional_check_failed_exception() =>
+            {
+                Ok(())
+            }
+            other => other.map(|_| ()).map_err(failure::of),
+        }
+    }
+}
+
+fn shard_key(shard: u8) -> String {
+    format!("{shard:02}")
+}
+
+fn millis(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// The id that sorts before all of this time and later.
+fn earliest_id(time: SystemTime) -> String {
+    uuid::Builder::from_unix_timestamp_millis(millis(time), &[0; 10]).into_uuid().to_string()
+}
+
+/// A name for this process among those that sweep.
+#[must_use]
+pub(crate) fn new_sweeper_name() -> String {
+    Uuid::new_v4().to_string()
+}

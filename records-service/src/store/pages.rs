@@ -1,0 +1,91 @@
+//! Reads one page of an organization's rows, newest first. It does not know what a row holds.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use service_kit::identity::Organization;
+
+use super::{Item, ORGANIZATION_ID, Store, failure, key_of, text};
+use crate::error::Error;
+
+/// DynamoDB reads at most 1 MB a query, so this bounds a page to about 2 MB.
+const QUERIES_PER_PAGE: usize = 2;
+
+/// Some rows, and whether there are older ones.
+#[derive(Debug)]
+pub(crate) struct Page<T> {
+    /// Newest first.
+    pub items: Vec<T>,
+    /// Whether another page follows.
+    pub more: bool,
+}
+
+/// Which rows of an organization, in the order of their range key.
+pub(super) struct Range<'a> {
+    pub(super) table: &'a str,
+    pub(super) key: &'static str,
+    /// What the range key begins with.
+    pub(super) prefix: &'static str,
+    /// The attributes to read.
+    pub(super) attributes: &'static [&'static str],
+    pub(super) consistent: bool,
+}
+
+impl Store {
+    /// Reads on until `size` rows are there, or there are no more, or two queries' worth of bytes
+    /// has been read. Never answers with no row and more behind it.
+    pub(super) async fn newest_first(
+        &self,
+        organization: &Organization,
+        range: Range<'_>,
+        after: Option<String>,
+        size: usize,
+    ) -> Result<Page<Item>, Error> {
+        // One row more than asked for tells whether another page follows, without an empty one.
+        let wanted = size + 1;
+        let mut rows: Vec<Item> = Vec::with_capacity(wanted);
+        let mut start = after.map(|after| key_of(organization, range.key, after));
+        let names = range.attributes.iter().enumerate();
+        let projection: Vec<_> = names.clone().map(|(i, _)| format!("#a{i}")).collect();
+        let projection = projection.join(",");
+
+        for queries in 1.. {
+            let mut query = self
+                .client
+                .query()
+                .table_name(range.table)
+                .scan_index_forward(false)
+                .consistent_read(range.consistent)
+                .projection_expression(&projection)
+                .expression_attribute_names("#organization", ORGANIZATION_ID)
+                .expression_attribute_values(":organization", text(organization.id()))
+                .set_exclusive_start_key(start.take())
+                .limit(i32::try_from(wanted - rows.len()).unwrap_or(i32::MAX));
+            for (i, name) in names.clone() {
+                query = query.expression_attribute_names(format!("#a{i}"), *name);
+            }
+            query = if range.prefix.is_empty() {
+                query.key_condition_expression("#organization = :organization")
+            } else {
+                query
+                    .key_condition_expression(
+                        "#organization = :organization AND begins_with(#range, :prefix)",
+                    )
+                    .expression_attribute_names("#range", range.key)
+                    .expression_attribute_values(
+                        ":prefix",
+                        AttributeValue::S(range.prefix.to_owned()),
+                    )
+            };
+            let answer = query.send().await.map_err(failure::of)?;
+            rows.extend(answer.items.unwrap_or_default());
+            start = answer.last_evaluated_key;
+
+            let spent = queries >= QUERIES_PER_PAGE && !rows.is_empty();
+            if start.is_none() || rows.len() >= wanted || spent {
+                break;
+            }
+        }
+        let more = start.is_some() || rows.len() > size;
+        rows.truncate(size);
+        Ok(Page { items: rows, more })
+    }
+}
