@@ -78,8 +78,9 @@ fn shorten(text: &str) -> Cow<'_, str> {
         return Cow::Borrowed(text);
     };
     let kept = &text[..cut];
+    let in_a_word = !text[cut..].starts_with(char::is_whitespace);
     let kept = match kept.rfind(char::is_whitespace) {
-        Some(space) if kept[space..].chars().count() <= WORD_SEARCH => &kept[..space],
+        Some(space) if in_a_word && kept[space..].chars().count() <= WORD_SEARCH => &kept[..space],
         _ => kept,
     };
     Cow::Owned(format!("{}…", kept.trim_end()))

@@ -1,152 +1,6 @@
-//! Example pages for the tests: believable ones, and ones that try to break out of their place.
-
-use jiff::civil::date;
+//! Example tables, records, forms and audit trails.
 
 use super::*;
-
-/// Stands in every hostile text, so that a test can look for what it must find only escaped.
-pub(super) const CANARY: &str = "zzq";
-
-const SCRIPT: &str = "<script>alert('zzq')</script>";
-const ATTRIBUTE: &str = "zzq\" onfocus=\"alert(1)\" x='><img src=x onerror=alert(2)>&amp;";
-const TEMPLATE: &str = "{{ 7 * 7 }}{% raw %} zzq {#";
-const RIGHT_TO_LEFT: &str = "تقرير زيارة الموقع zzq — مستودع حيفا";
-const EMOJI: &str = "Launch party 🎉👩‍🚀 zzq";
-const LONG_WORD: &str = "zzqDonaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaftsvorsitzender";
-const DIGITS: &str = "-12345678901234567890.123456789012345678";
-
-fn chrome() -> Chrome {
-    Chrome {
-        organization: "Acme Corporation".into(),
-        person: "Ada Admin".into(),
-        can_read: true,
-        can_create: true,
-        can_read_audit: true,
-        csrf_token: "kQ3v-8Zb1m".into(),
-    }
-}
-
-fn viewer() -> Chrome {
-    Chrome { person: "Vera Viewer".into(), can_create: false, can_read_audit: false, ..chrome() }
-}
-
-fn hostile_chrome() -> Chrome {
-    Chrome {
-        organization: format!("{ATTRIBUTE} {LONG_WORD}"),
-        person: SCRIPT.into(),
-        csrf_token: ATTRIBUTE.into(),
-        ..chrome()
-    }
-}
-
-fn at(text: &str) -> Moment {
-    Moment::from(text.parse::<jiff::Timestamp>().unwrap())
-}
-
-fn person(name: &str) -> Actor {
-    Actor { name: name.into(), kind: ActorKind::Person }
-}
-
-fn machine(name: &str) -> Actor {
-    Actor { name: name.into(), kind: ActorKind::Machine }
-}
-
-fn text(text: &str) -> DisplayValue {
-    DisplayValue::Text(text.into())
-}
-
-fn number(text: &str) -> DisplayValue {
-    DisplayValue::Number(text.into())
-}
-
-fn id(last: usize) -> String {
-    format!("0197a3c2-5b1e-7c44-9f02-{last:012}")
-}
-
-/// One value of every kind, with hostile texts in each.
-fn every_value() -> Vec<DisplayValue> {
-    let nested = DisplayValue::Map(vec![
-        (ATTRIBUTE.into(), text(SCRIPT)),
-        ("Colours".into(), DisplayValue::TextSet(vec![SCRIPT.into(), "green".into()])),
-        (
-            "Deep".into(),
-            DisplayValue::List(vec![
-                number(DIGITS),
-                DisplayValue::List(vec![]),
-                DisplayValue::Map(vec![]),
-                DisplayValue::Null,
-            ]),
-        ),
-    ]);
-    vec![
-        DisplayValue::Missing,
-        text(""),
-        text(SCRIPT),
-        text(RIGHT_TO_LEFT),
-        text(EMOJI),
-        text(LONG_WORD),
-        text("First line\n\n  <b>indented</b> third line\n"),
-        number(DIGITS),
-        DisplayValue::Boolean(true),
-        DisplayValue::Boolean(false),
-        DisplayValue::Date(date(2026, 11, 23)),
-        DisplayValue::Null,
-        DisplayValue::Binary(1),
-        DisplayValue::Binary(2048),
-        DisplayValue::TextSet(vec![ATTRIBUTE.into(), "blue".into(), LONG_WORD.into()]),
-        DisplayValue::NumberSet(vec!["1".into(), DIGITS.into()]),
-        DisplayValue::BinarySet(vec![3, 12]),
-        DisplayValue::List(vec![]),
-        nested,
-    ]
-}
-
-pub(super) fn logins() -> Vec<Login> {
-    vec![
-        Login::default(),
-        Login { notice: Some(Notice::SignedOut), ..Login::default() },
-        Login {
-            organization: "acme".into(),
-            notice: Some(Notice::SessionExpired),
-            return_to: Some("/records/new?draft=1&x=2".into()),
-        },
-        Login {
-            organization: ATTRIBUTE.into(),
-            notice: Some(Notice::LoginNeeded),
-            return_to: Some(ATTRIBUTE.into()),
-        },
-    ]
-}
-
-pub(super) fn homes() -> Vec<Home> {
-    let titles =
-        ["Site visit at the Hamburg warehouse", "Quarterly safety inspection", "", "Fork lift 7"];
-    let latest = titles
-        .iter()
-        .enumerate()
-        .map(|(index, title)| RecentRecord {
-            id: id(index),
-            title: (*title).into(),
-            created_at: at("2026-11-23T20:04:05.123Z"),
-            creator: if index == 1 { machine("acme-machine") } else { person("Eddie Editor") },
-        })
-        .collect();
-    let hostile = [SCRIPT, ATTRIBUTE, TEMPLATE, RIGHT_TO_LEFT, EMOJI, LONG_WORD]
-        .map(|title| RecentRecord {
-            id: ATTRIBUTE.into(),
-            title: title.into(),
-            created_at: at("1970-01-01T00:00:00Z"),
-            creator: machine(title),
-        })
-        .to_vec();
-    vec![
-        Home { chrome: chrome(), latest: Some(latest) },
-        Home { chrome: viewer(), latest: Some(vec![]) },
-        Home { chrome: chrome(), latest: None },
-        Home { chrome: Chrome { can_read: false, can_create: false, ..chrome() }, latest: None },
-        Home { chrome: hostile_chrome(), latest: Some(hostile) },
-    ]
-}
 
 fn columns() -> Vec<Column> {
     [
@@ -168,7 +22,7 @@ fn row(index: usize, cells: Vec<DisplayValue>) -> RecordRow {
 }
 
 /// A page of `rows` believable records.
-pub(super) fn table(rows: usize) -> RecordsTable {
+fn table(rows: usize) -> RecordsTable {
     let titles = [
         "Site visit at the Hamburg warehouse",
         "Quarterly safety inspection",
@@ -204,7 +58,7 @@ pub(super) fn table(rows: usize) -> RecordsTable {
     }
 }
 
-pub(super) fn tables() -> Vec<RecordsTable> {
+pub(in crate::pages) fn tables() -> Vec<RecordsTable> {
     let empty = RecordsTable { rows: vec![], paging: Paging::new("", ""), ..table(0) };
     let mut values = every_value();
     values.swap(0, 2);
@@ -232,7 +86,7 @@ pub(super) fn tables() -> Vec<RecordsTable> {
     ]
 }
 
-pub(super) fn records() -> Vec<RecordView> {
+pub(in crate::pages) fn records() -> Vec<RecordView> {
     let shown = |label: &str, value| ShownField { label: label.into(), value };
     let believable = RecordView {
         chrome: chrome(),
@@ -319,7 +173,7 @@ fn fields() -> Vec<FormField> {
     ]
 }
 
-pub(super) fn forms() -> Vec<RecordForm> {
+pub(in crate::pages) fn forms() -> Vec<RecordForm> {
     let request_id = "7b1f6c0e-3f0a-4c59-9a43-0d1b5f2f9a11";
     let fresh = RecordForm {
         chrome: chrome(),
@@ -367,7 +221,7 @@ pub(super) fn forms() -> Vec<RecordForm> {
     ]
 }
 
-pub(super) fn trails() -> Vec<AuditTrail> {
+pub(in crate::pages) fn trails() -> Vec<AuditTrail> {
     let change = |label: &str, old, new| Change { label: label.into(), old, new };
     let entry = |actor, action, changes| AuditEntry {
         happened_at: at("2026-11-23T20:04:05.123Z"),
@@ -418,38 +272,4 @@ pub(super) fn trails() -> Vec<AuditTrail> {
             paging: Paging::new(ATTRIBUTE, ATTRIBUTE),
         },
     ]
-}
-
-pub(super) fn errors() -> Vec<ErrorPage> {
-    let reference = "4bf92f3577b34da6a3ce929d0e0e4736";
-    let outside = [
-        Problem::BadRequest,
-        Problem::LoginExpired,
-        Problem::LoginDenied,
-        Problem::LoginServiceDown,
-        Problem::LoginAttemptExpired,
-        Problem::TooManyRequests(None),
-        Problem::NotAMember(None),
-        Problem::NotAMember(Some(ATTRIBUTE.into())),
-        Problem::UnknownOrganization(None),
-        Problem::UnknownOrganization(Some(SCRIPT.into())),
-    ];
-    let inside = [
-        Problem::FormExpired,
-        Problem::Forbidden,
-        Problem::PageNotFound,
-        Problem::RecordNotFound,
-        Problem::MethodNotAllowed,
-        Problem::TooLarge,
-        Problem::TooManyRequests(Some(1)),
-        Problem::TooManyRequests(Some(30)),
-        Problem::Internal,
-        Problem::Unavailable,
-        Problem::TimedOut,
-    ];
-    let outside = outside
-        .map(|problem| ErrorPage::new(&problem, reference).returning_to("/records?a=b&c=\"zzq\""));
-    let inside = inside.map(|problem| ErrorPage::new(&problem, reference).within(chrome()));
-    let hostile = ErrorPage::new(&Problem::Internal, ATTRIBUTE).within(hostile_chrome());
-    outside.into_iter().chain(inside).chain([hostile]).collect()
 }
