@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
 
 /// Name, content type and bytes of every file.
@@ -13,8 +14,8 @@ const FILES: [(&str, &str, &[u8]); 3] = [
     ("favicon.svg", "image/svg+xml", include_bytes!("../static/favicon.svg")),
     ("mark.svg", "image/svg+xml", include_bytes!("../static/mark.svg")),
 ];
-/// 64 bits tell a handful of versions of a handful of files apart.
-const HASH_BYTES: usize = 8;
+/// 72 bits tell a handful of versions of a handful of files apart.
+const HASH_BYTES: usize = 9;
 
 static ASSETS: LazyLock<Assets> = LazyLock::new(Assets::embedded);
 
@@ -60,7 +61,7 @@ impl Assets {
     }
 }
 
-/// Gives the file under `path`, such as `/static/0123456789abcdef/app.css`. The hash of another
+/// Gives the file under `path`, such as `/static/47DEQpj8HBSa/app.css`. The hash of another
 /// version finds nothing, as the bytes would be wrong for it.
 #[must_use]
 pub fn get(path: &str) -> Option<Asset> {
@@ -74,8 +75,7 @@ pub fn paths() -> &'static AssetPaths {
 }
 
 fn hash(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
-    digest.as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(&digest(&SHA256, bytes).as_ref()[..HASH_BYTES])
 }
 
 #[cfg(test)]

@@ -103,6 +103,7 @@ fn month(date: Date) -> &'static str {
     usize::try_from(date.month() - 1).ok().and_then(|index| MONTHS.get(index)).unwrap_or(&"")
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn size<S: Serializer>(bytes: &usize, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&size_text(*bytes))
 }
@@ -111,6 +112,7 @@ fn sizes<S: Serializer>(items: &[usize], serializer: S) -> Result<S::Ok, S::Erro
     serializer.collect_seq(items.iter().map(|bytes| size_text(*bytes)))
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 fn day<S: Serializer>(date: &Date, serializer: S) -> Result<S::Ok, S::Error> {
     let mut fields = serializer.serialize_struct("Day", 2)?;
     fields.serialize_field("datetime", &date.to_string())?;

@@ -66,7 +66,7 @@ impl Problem {
 
     fn title(&self) -> &'static str {
         match self {
-            Self::BadRequest => "That request did not make sense",
+            Self::BadRequest => "We could not read that request",
             Self::FormExpired => "This form is no longer valid",
             Self::LoginExpired => "Please log in again",
             Self::Forbidden => "You are not allowed to do this",
@@ -164,7 +164,9 @@ impl Problem {
     fn advice(&self) -> &'static str {
         match self {
             Self::BadRequest => "Go back and try once more.",
-            Self::FormExpired => "Go back, reload the page, and send it again.",
+            Self::FormExpired => {
+                "Go back, copy what you typed, reload the page, and send it again."
+            }
             Self::LoginExpired => "Log in and you go on where you were.",
             Self::Forbidden => {
                 "If you need it for your work, ask an administrator of your organization."
@@ -174,10 +176,8 @@ impl Problem {
             }
             Self::MethodNotAllowed => "Start from the beginning and use the links and buttons.",
             Self::TooLarge => "Go back, shorten the longest text, and send it again.",
-            Self::TooManyRequests(_) | Self::TimedOut => {
-                "Then try again. Reloading faster makes it slower."
-            }
-            Self::Internal | Self::Unavailable | Self::LoginServiceDown => {
+            Self::TooManyRequests(_) => "Then try again.",
+            Self::Internal | Self::Unavailable | Self::TimedOut | Self::LoginServiceDown => {
                 "Try again in a moment. If it stays, give the reference below to your administrator."
             }
             Self::LoginDenied => {
