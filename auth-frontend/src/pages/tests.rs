@@ -122,7 +122,9 @@ fn every_name_in_a_template_is_in_some_page_or_set_there() {
     ];
     let mut known: BTreeSet<String> = WORDS.map(str::to_owned).into();
     known.insert("section".to_owned());
-    contexts().iter().for_each(|context| keys(context, &mut known));
+    for context in contexts() {
+        keys(&context, &mut known);
+    }
 
     for (name, source) in TEMPLATES {
         let mut made = BTreeSet::new();
