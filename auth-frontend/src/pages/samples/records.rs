@@ -248,7 +248,10 @@ pub(in crate::pages) fn trails() -> Vec<AuditTrail> {
         entry(
             person("Ada Admin"),
             Action::Created,
-            created.map(|field| change(&field.label, missing(), field.value)).collect(),
+            created
+                .filter(|field| field.value != missing())
+                .map(|field| change(&field.label, missing(), field.value))
+                .collect(),
         ),
     ];
     let hostile = vec![AuditEntry {
