@@ -1,2 +1,64 @@
-//! To be filled.
-fn main() {}
+//! The process: configuration, log, signals. It knows nothing of pages.
+
+use std::process::ExitCode;
+
+use auth_frontend::{
+    app,
+    config::{Config, VARIABLES},
+};
+use clap::Parser;
+use service_kit::{
+    config::Environment,
+    shutdown,
+    telemetry::{self, Chain},
+};
+
+/// The exit code for mistakes in the configuration, as for those on the command line.
+const MISCONFIGURED: u8 = 2;
+
+/// The web pages of Org Records. It takes no arguments; the environment configures it.
+#[derive(Parser)]
+#[command(version, after_help = VARIABLES)]
+struct Arguments {}
+
+fn main() -> ExitCode {
+    Arguments::parse();
+    // Before any thread starts, because it may set variables.
+    let config = match Config::from_environment(Environment::of_process()) {
+        Ok(config) => config,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::from(MISCONFIGURED);
+        }
+    };
+    telemetry::init(config.log_format);
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: Config) -> ExitCode {
+    let app = match app::bind(config).await {
+        Ok(app) => app,
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "cannot start");
+            return ExitCode::FAILURE;
+        }
+    };
+    let served = match shutdown::on_signal() {
+        Ok(stopping) => app.run(stopping).await,
+        Err(error) => Err(error),
+    };
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "cannot run");
+            ExitCode::FAILURE
+        }
+    }
+}

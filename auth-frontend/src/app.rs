@@ -1,0 +1,149 @@
+//! The running frontend: takes its ports, answers on them, and drains when it is told to stop. The
+//! table of all routes is here.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use service_kit::{
+    ops::{self, OpsPort, Readiness},
+    shutdown::{self, CancellationToken},
+};
+use tokio::net::TcpListener;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{
+    config::Config,
+    error::Error,
+    oidc::CALLBACK_PATH,
+    routes::{audit, callback, files, home, login, logout, records},
+    site::{Site, SiteError},
+    visit,
+};
+
+/// How long requests under way may take after the signal to stop.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+
+/// The frontend with its ports taken, not yet answering.
+pub struct App {
+    listener: TcpListener,
+    ops: OpsPort,
+    readiness: Readiness,
+    router: Router,
+    shutdown_pause: Duration,
+}
+
+/// Why the frontend does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What it works with cannot be made.
+    #[error(transparent)]
+    Site(#[from] SiteError),
+    /// A port cannot be taken.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Every route.
+fn routes(site: Arc<Site>) -> Router {
+    Router::new()
+        .route("/", get(home::start))
+        .route("/home", get(home::home))
+        .route("/records", get(records::list).post(records::create))
+        .route("/records/new", get(records::new))
+        .route("/records/{id}", get(records::show))
+        .route("/audit", get(audit::trail))
+        .route("/auth/login", get(login::login))
+        .route(CALLBACK_PATH, get(callback::callback))
+        .route("/auth/logout", post(logout::logout))
+        .route("/static/{*path}", get(files::file))
+        .route("/favicon.ico", get(files::favicon))
+        .fallback(async || Error::PageNotFound)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .layer(CatchPanicLayer::custom(visit::after_panic))
+        .layer(middleware::from_fn_with_state(Arc::clone(&site), visit::observe))
+        .with_state(site)
+}
+
+/// Makes everything and takes the ports. Neither the provider nor AWS nor records-service need to
+/// be up.
+///
+/// # Errors
+/// See [`StartError`].
+pub async fn bind(config: Config) -> Result<App, StartError> {
+    let (address, ops_address) = (config.address, config.ops_address);
+    let shutdown_pause = config.shutdown_pause;
+    let site = Site::new(config).await?;
+    let readiness = Readiness::default();
+    Ok(App {
+        listener: ops::bind(address).await?,
+        ops: OpsPort::bind(ops_address, readiness.clone()).await?,
+        readiness,
+        router: routes(site),
+        shutdown_pause,
+    })
+}
+
+impl App {
+    /// The address of the pages.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// The address of the ops port.
+    ///
+    /// # Errors
+    /// When the operating system does not tell.
+    pub fn ops_address(&self) -> io::Result<SocketAddr> {
+        self.ops.address()
+    }
+
+    /// Answers until `stopping`, then says that it is not ready, goes on for the configured pause,
+    /// takes no new connections, and finishes what is under way. The ops port is the last to go.
+    ///
+    /// # Errors
+    /// When the operating system does not tell the addresses.
+    pub async fn run(self, stopping: CancellationToken) -> io::Result<()> {
+        tracing::info!(address = %self.address()?, ops_address = %self.ops_address()?, "listening");
+        let Self { listener, ops, readiness, router, shutdown_pause } = self;
+        let ops_stopping = CancellationToken::new();
+        let ops = tokio::spawn(ops.run(ops_stopping.clone()));
+        readiness.set(true);
+
+        let closing = CancellationToken::new();
+        let close = closing.clone();
+        tokio::spawn(async move {
+            stopping.cancelled().await;
+            readiness.set(false);
+            tokio::time::sleep(shutdown_pause).await;
+            close.cancel();
+        });
+        let listener = listener.tap_io(|stream| {
+            // Answers are written whole, so waiting for more to send only delays them.
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "cannot set TCP_NODELAY");
+            }
+        });
+        let closed = closing.clone();
+        let serve = axum::serve(listener, router)
+            .with_graceful_shutdown(async move { closed.cancelled().await });
+        let served = async move {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "cannot serve");
+            }
+        };
+        shutdown::drain(served, &closing, DRAIN_LIMIT).await;
+
+        ops_stopping.cancel();
+        // The ops port has nothing to lose, and its task can only have panicked.
+        let _ = ops.await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}

@@ -1,0 +1,224 @@
+//! The configuration of the frontend, read once before anything binds. It does not know what the
+//! values are used for.
+
+use std::{net::SocketAddr, time::Duration};
+
+use secrecy::SecretString;
+use service_kit::{
+    config::{Environment, Mistakes},
+    identity::VerifierSettings,
+    sealing::Secrets,
+    telemetry::LogFormat,
+};
+use url::{Host, Url};
+
+/// The variables and what each is for, as `--help` prints them.
+pub const VARIABLES: &str = "\
+Environment (each variable marked * must be set; a secret NAME may be a file named by NAME_FILE):
+  APP_ADDRESS             where to listen [0.0.0.0:3000]
+  APP_BASE_URL          * the origin that browsers use, such as https://records.example.com;
+                          plain http is for localhost only
+  OPS_ADDRESS             where /livez and /readyz answer [0.0.0.0:9090]
+  AUTH0_DOMAIN          * the Auth0 tenant, such as tenant.eu.auth0.com
+  AUTH0_ISSUER_URL        the whole issuer URL, instead of AUTH0_DOMAIN
+  AUTH0_CLIENT_ID       * the application's client id
+  AUTH0_CLIENT_SECRET   * the application's client secret (secret)
+  AUTH0_AUDIENCE        * the API identifier that access tokens are for
+  AUTH0_SECRET          * keys of 32 characters or more for cookies and sessions, separated by
+                          commas: the first seals, all open (secret)
+  ACTOR_NAME_CLAIM        the access-token claim with the display name [https://org-records/name]
+  DEFAULT_PERMISSIONS     for access tokens without permissions [records:read records:create]
+  RECORDS_SERVICE_URL   * records-service, such as http://localhost:50051; https for TLS
+  SESSIONS_TABLE          the DynamoDB table of sessions [sessions]
+  AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and the rest of the AWS SDK's own variables
+  LOG_FORMAT              json, text or auto: text on a terminal, else json [auto]
+  RUST_LOG                what to log [info]
+  SHUTDOWN_PAUSE_SECONDS  how long to go on accepting after SIGTERM, until balancers know [0]";
+
+/// Everything that is configured.
+pub struct Config {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Where the ops port listens.
+    pub ops_address: SocketAddr,
+    /// The origin that browsers use, with the path `/`.
+    pub base_url: Url,
+    /// What access tokens must match, and the issuer.
+    pub tokens: VerifierSettings,
+    /// The application's client id.
+    pub client_id: String,
+    /// The application's client secret.
+    pub client_secret: SecretString,
+    /// Keys for cookies and sessions.
+    pub secrets: Secrets,
+    /// Where records-service is.
+    pub records_url: Url,
+    /// The table of sessions.
+    pub sessions_table: String,
+    /// How log lines are written.
+    pub log_format: LogFormat,
+    /// How long to go on accepting after the signal to stop.
+    pub shutdown_pause: Duration,
+}
+
+impl Config {
+    /// Reads all variables.
+    ///
+    /// # Errors
+    /// All mistakes at once.
+    pub fn from_environment(mut env: Environment) -> Result<Self, Mistakes> {
+        let address = env.or("APP_ADDRESS", "0.0.0.0:3000");
+        let ops_address = env.or("OPS_ADDRESS", "0.0.0.0:9090");
+        let base_url = base_url(&mut env);
+        let tokens = VerifierSettings::from_environment(&mut env);
+        let client_id = env.required("AUTH0_CLIENT_ID");
+        let client_secret = env.secret("AUTH0_CLIENT_SECRET");
+        let secrets = Secrets::from_environment(&mut env, "AUTH0_SECRET");
+        let records_url = env.url("RECORDS_SERVICE_URL");
+        let sessions_table = env.or("SESSIONS_TABLE", "sessions");
+        let log_format = env.or("LOG_FORMAT", "auto");
+        let shutdown_pause = env.or("SHUTDOWN_PAUSE_SECONDS", "0").map(Duration::from_secs);
+        let config = (|| {
+            Some(Self {
+                address: address?,
+                ops_address: ops_address?,
+                base_url: base_url?,
+                tokens: tokens?,
+                client_id: client_id?,
+                client_secret: client_secret?,
+                secrets: secrets?,
+                records_url: records_url?,
+                sessions_table: sessions_table?,
+                log_format: log_format?,
+                shutdown_pause: shutdown_pause?,
+            })
+        })();
+        env.finish(config)
+    }
+}
+
+/// `APP_BASE_URL`, which must be an origin: cookies and redirects are for all of it.
+fn base_url(env: &mut Environment) -> Option<Url> {
+    let url = env.url("APP_BASE_URL")?;
+    let is_origin = url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if !is_origin {
+        env.mistake("APP_BASE_URL", "must be an origin, without a path, query or user");
+        return None;
+    }
+    if url.scheme() == "http" && !is_loopback(&url) {
+        let problem =
+            "plain http is for localhost only, as cookies would travel unprotected; use https";
+        env.mistake("APP_BASE_URL", problem);
+        return None;
+    }
+    Some(url)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: [(&str, &str); 7] = [
+        ("APP_BASE_URL", "https://records.example.com"),
+        ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+        ("AUTH0_CLIENT_ID", "client"),
+        ("AUTH0_CLIENT_SECRET", "secret"),
+        ("AUTH0_AUDIENCE", "https://records.local/api"),
+        ("AUTH0_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("RECORDS_SERVICE_URL", "http://localhost:50051"),
+    ];
+
+    fn with(changes: &[(&str, &str)]) -> Result<Config, Mistakes> {
+        let pairs = GOOD.iter().filter(|(name, _)| changes.iter().all(|(other, _)| name != other));
+        Config::from_environment(Environment::from_pairs(pairs.chain(changes).copied()))
+    }
+
+    #[test]
+    fn what_has_a_default_need_not_be_set() {
+        let config = with(&[]).unwrap();
+
+        assert_eq!(config.address.port(), 3000);
+        assert_eq!(config.ops_address.port(), 9090);
+        assert_eq!(config.sessions_table, "sessions");
+        assert_eq!(config.base_url.as_str(), "https://records.example.com/");
+        assert_eq!(config.shutdown_pause, Duration::ZERO);
+    }
+
+    #[test]
+    fn all_mistakes_are_listed_at_once() {
+        let mistakes = Config::from_environment(Environment::from_pairs([
+            ("APP_ADDRESS", "nowhere"),
+            ("APP_BASE_URL", "ftp://records.example"),
+            ("AUTH0_CLIENT_SECRET_FILE", "/does/not/exist"),
+            ("AUTH0_SECRET", "short"),
+            ("LOG_FORMAT", "xml"),
+            ("SHUTDOWN_PAUSE_SECONDS", "-1"),
+        ]))
+        .err()
+        .unwrap()
+        .to_string();
+
+        for variable in [
+            "APP_ADDRESS",
+            "APP_BASE_URL",
+            "AUTH0_DOMAIN",
+            "AUTH0_CLIENT_ID",
+            "AUTH0_CLIENT_SECRET_FILE",
+            "AUTH0_AUDIENCE",
+            "AUTH0_SECRET",
+            "RECORDS_SERVICE_URL",
+            "LOG_FORMAT",
+            "SHUTDOWN_PAUSE_SECONDS",
+        ] {
+            assert!(mistakes.contains(&format!("\n  {variable}: ")), "{variable}: {mistakes}");
+        }
+        assert!(mistakes.contains("10 mistake(s)"), "{mistakes}");
+    }
+
+    #[test]
+    fn the_base_url_is_an_origin_and_plain_http_is_for_localhost() {
+        let good = [
+            "http://localhost:3000",
+            "http://localhost:3000/",
+            "http://127.0.0.1:3000",
+            "http://[::1]:3000",
+            "http://app.localhost",
+            "https://records.example.com:8443",
+        ];
+        for url in good {
+            assert!(with(&[("APP_BASE_URL", url)]).is_ok(), "{url}");
+        }
+        let bad = [
+            "https://records.example.com/app",
+            "https://records.example.com/?a",
+            "https://user@records.example.com/",
+            "http://records.example.com",
+            "http://localhost.example.com",
+        ];
+        for url in bad {
+            assert!(with(&[("APP_BASE_URL", url)]).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_help_names_every_variable() {
+        let names = GOOD.iter().map(|(name, _)| *name);
+        let others = ["APP_ADDRESS", "OPS_ADDRESS", "SESSIONS_TABLE", "SHUTDOWN_PAUSE_SECONDS"];
+        for name in names.chain(others) {
+            assert!(VARIABLES.contains(&format!("\n  {name} ")), "{name}");
+        }
+    }
+}

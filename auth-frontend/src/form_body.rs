@@ -1,0 +1,198 @@
+//! Reads a form that a browser sent, strictly: what cannot be understood exactly is refused, never
+//! repaired, because a repaired text would be saved as if somebody had typed it. It does not know
+//! what the inputs mean.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    body::{Body, HttpBody},
+    http::{HeaderMap, HeaderValue, header},
+};
+use bytes::Bytes;
+use futures_util::StreamExt;
+
+use crate::error::Error;
+
+/// The largest body that is read: a record of 128 KiB, three bytes a byte where it is escaped,
+/// with room to say precisely that a record is too large.
+pub const BODY_LIMIT: usize = 1024 * 1024;
+/// A body that is too large is read on and thrown away up to here: browsers show an answer only
+/// when they could send all they had to say.
+const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
+/// More inputs than any form has.
+const INPUT_LIMIT: usize = 500;
+
+/// The inputs of a form by name, each once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Inputs(BTreeMap<String, String>);
+
+impl Inputs {
+    /// Reads `application/x-www-form-urlencoded`.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], or [`Error::Invalid`] for another content type, for bytes that are not
+    /// UTF-8, a broken escape, or a name that comes twice.
+    pub async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Error> {
+        let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
+        if !essence
+            .unwrap_or_default()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+        {
+            return Err(Error::Invalid("the content type is not that of a form"));
+        }
+        Self::parse(&collect(body).await?)
+    }
+
+    fn parse(body: &[u8]) -> Result<Self, Error> {
+        let mut inputs = BTreeMap::new();
+        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
+            let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
+            let value = pair.get(equals + 1..).unwrap_or_default();
+            if inputs.insert(decode(&pair[..equals])?, decode(value)?).is_some() {
+                return Err(Error::Invalid("an input comes twice"));
+            }
+            if inputs.len() > INPUT_LIMIT {
+                return Err(Error::Invalid("there are too many inputs"));
+            }
+        }
+        Ok(Self(inputs))
+    }
+
+    /// The value of an input.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Takes an input out.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// All inputs, ordered by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl FromIterator<(String, String)> for Inputs {
+    fn from_iter<I: IntoIterator<Item = (String, String)>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
+async fn collect(body: Body) -> Result<Vec<u8>, Error> {
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    let mut collected = Vec::with_capacity(expected.min(BODY_LIMIT));
+    let mut length = 0_usize;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk: Bytes = chunk.map_err(|_| Error::Invalid("the body broke off"))?;
+        length = length.saturating_add(chunk.len());
+        if length > DISCARD_LIMIT {
+            break;
+        }
+        if length > BODY_LIMIT {
+            collected = Vec::new();
+        } else {
+            collected.extend_from_slice(&chunk);
+        }
+    }
+    if length > BODY_LIMIT { Err(Error::TooLarge) } else { Ok(collected) }
+}
+
+fn decode(encoded: &[u8]) -> Result<String, Error> {
+    let mut decoded = Vec::with_capacity(encoded.len());
+    let mut rest = encoded;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        decoded.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let digits = rest.split_first_chunk::<2>();
+                let (&[high, low], after) = digits.ok_or(Error::Invalid("an escape breaks off"))?;
+                rest = after;
+                let digit = |byte| char::from(byte).to_digit(16);
+                let value = digit(high).zip(digit(low)).map(|(high, low)| high * 16 + low);
+                value
+                    .and_then(|value| u8::try_from(value).ok())
+                    .ok_or(Error::Invalid("an escape has no two hexadecimal digits"))?
+            }
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).map_err(|_| Error::Invalid("the form is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::form_urlencoded;
+
+    use super::*;
+
+    #[test]
+    fn a_form_reads_as_it_was_typed() {
+        let inputs = Inputs::parse(b"title=Caf%C3%A9+%26+bar&empty=&bare&note=a%0D%0Ab").unwrap();
+
+        assert_eq!(inputs.get("title"), Some("Café & bar"));
+        assert_eq!(inputs.get("empty"), Some(""));
+        assert_eq!(inputs.get("bare"), Some(""));
+        assert_eq!(inputs.get("note"), Some("a\r\nb"));
+        assert_eq!(inputs.get("none"), None);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_exactly_is_refused() {
+        let bad: [&[u8]; 8] = [
+            b"title=%ff",
+            b"title=\xff",
+            b"title=%C3",
+            b"title=%4",
+            b"title=%",
+            b"title=%zz",
+            b"title=%+1",
+            b"title=a&title=b",
+        ];
+        for body in bad {
+            assert!(Inputs::parse(body).is_err(), "{body:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_too_large_and_one_at_the_limit_is_not() {
+        let headers: HeaderMap = [(
+            header::CONTENT_TYPE,
+            "application/x-www-form-urlencoded; charset=UTF-8".parse().unwrap(),
+        )]
+        .into_iter()
+        .collect();
+        let body = |length: usize| Body::from(format!("a={}", "x".repeat(length - 2)));
+
+        let at = Inputs::read(&headers, body(BODY_LIMIT)).await;
+        let over = Inputs::read(&headers, body(BODY_LIMIT + 1)).await;
+        let of_another_type = Inputs::read(&HeaderMap::new(), body(10)).await;
+
+        assert_eq!(at.unwrap().get("a").unwrap().len(), BODY_LIMIT - 2);
+        assert!(matches!(over, Err(Error::TooLarge)));
+        assert!(matches!(of_another_type, Err(Error::Invalid(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn every_form_that_a_browser_encodes_reads_back(
+            pairs in proptest::collection::btree_map(".{1,8}", ".{0,40}", 0..6)
+        ) {
+            let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(&pairs).finish();
+
+            prop_assert_eq!(Inputs::parse(body.as_bytes()).unwrap(), Inputs(pairs));
+        }
+
+        #[test]
+        fn no_bytes_make_the_decoder_stumble(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Inputs::parse(&body);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! A login that has begun and is not finished: what the browser must bring back, kept in an
+//! encrypted cookie of its own, so that several tabs can log in at once and no other browser can
+//! finish what this one began. It does not know the provider's protocol.
+
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::constant_time;
+use axum::http::{HeaderMap, HeaderValue};
+use serde::{Deserialize, Serialize};
+use service_kit::sealing::Sealer;
+
+use crate::{
+    cookies::{self, CookieSecurity},
+    random,
+    return_path::ReturnPath,
+};
+
+/// How long a person has to log in.
+const LIFETIME: Duration = Duration::from_mins(10);
+/// How long the browser keeps the cookie, in seconds. It outlives the attempt so that a login that
+/// was left open too long still knows the way back to where the person was going.
+const COOKIE_LIFETIME: u32 = 2 * 60 * 60;
+/// The most attempts that one browser has open; the oldest go first. Each cookie takes about a
+/// kilobyte of the 8 or so that servers accept.
+const OPEN_ATTEMPTS: usize = 5;
+/// How a cookie's name begins; the attempt's id follows.
+const COOKIE_PREFIX: &str = "txn-";
+/// Bytes of randomness in an id, which only has to differ among the few of one browser.
+const ID_BYTES: usize = 6;
+const STATE_BYTES: usize = 32;
+
+/// What must come back from the provider, or is needed when it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginAttempt {
+    /// Goes to the provider and comes back with the browser: the attempt's id, a dot, and a secret.
+    pub state: String,
+    /// Comes back inside the ID token.
+    pub nonce: String,
+    /// The PKCE code verifier.
+    pub verifier: String,
+    /// The organization that was asked for, by name or id.
+    pub organization: Option<String>,
+    /// Where the person was going.
+    pub return_to: ReturnPath,
+    /// Seconds since 1970 after which the attempt cannot be finished.
+    expires_at: u64,
+}
+
+/// Why the browser's cookies have no attempt for a callback.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NotBegun {
+    /// This browser did not begin it, or has finished it already.
+    Unknown,
+    /// It took too long. The way back is still known.
+    Expired(ReturnPath),
+}
+
+/// Keeps attempts in cookies.
+pub struct LoginAttempts {
+    sealer: Sealer,
+    security: CookieSecurity,
+}
+
+impl LoginAttempt {
+    /// A new attempt, with a nonce and a verifier that the protocol has made.
+    #[must_use]
+    pub fn new(
+        nonce: String,
+        verifier: String,
+        organization: Option<String>,
+        return_to: ReturnPath,
+        now: SystemTime,
+    ) -> Self {
+        let state = format!("{}.{}", random::text::<ID_BYTES>(), random::text::<STATE_BYTES>());
+        let expires_at = seconds(now + LIFETIME);
+        Self { state, nonce, verifier, organization, return_to, expires_at }
+    }
+
+    fn id(&self) -> &str {
+        id_of(&self.state)
+    }
+}
+
+fn id_of(state: &str) -> &str {
+    state.split_once('.').map_or(state, |(id, _)| id)
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+impl LoginAttempts {
+    /// Keeps attempts sealed by `sealer`.
+    #[must_use]
+    pub fn new(sealer: Sealer, security: CookieSecurity) -> Self {
+        Self { sealer, security }
+    }
+
+    /// The `Set-Cookie` values that keep `attempt` in the browser that sent `headers`, and drop
+    /// the oldest of its others where there are too many.
+    ///
+    /// # Panics
+    /// Never: an attempt is plain text and numbers.
+    #[must_use]
+    pub fn keep(&self, headers: &HeaderMap, attempt: &LoginAttempt) -> Vec<HeaderValue> {
+        let prefix = self.security.name(COOKIE_PREFIX);
+        let mut open: Vec<(u64, &str)> = cookies::with_prefix(headers, &prefix)
+            .into_iter()
+            .map(|(id, value)| (self.open(id, value).map_or(0, |open| open.expires_at), id))
+            .collect();
+        open.sort_unstable();
+        let dropped = (open.len() + 1).saturating_sub(OPEN_ATTEMPTS);
+        let name = format!("{COOKIE_PREFIX}{}", attempt.id());
+        let json = serde_json::to_vec(attempt).expect("an attempt is plain text and numbers");
+        let value = self.sealer.seal(&name, &json);
+        open.iter()
+            .take(dropped)
+            .map(|(_, id)| self.forget(id))
+            .chain([self.security.set(&name, &value, Some(COOKIE_LIFETIME))])
+            .collect()
+    }
+
+    /// The attempt that this browser began with `state`.
+    ///
+    /// # Errors
+    /// See [`NotBegun`].
+    pub fn find(
+        &self,
+        headers: &HeaderMap,
+        state: &str,
+        now: SystemTime,
+    ) -> Result<LoginAttempt, NotBegun> {
+        let id = id_of(state);
+        let name = self.security.name(&format!("{COOKIE_PREFIX}{id}"));
+        let attempt = cookies::get(headers, &name)
+            .and_then(|value| self.open(id, value))
+            .ok_or(NotBegun::Unknown)?;
+        let same =
+            constant_time::verify_slices_are_equal(attempt.state.as_bytes(), state.as_bytes());
+        if same.is_err() {
+            return Err(NotBegun::Unknown);
+        }
+        if seconds(now) >= attempt.expires_at {
+            return Err(NotBegun::Expired(attempt.return_to));
+        }
+        Ok(attempt)
+    }
+
+    /// The `Set-Cookie` value that ends the attempt with `state`, so that it is finished once only.
+    /// `None` where the state is none of ours.
+    #[must_use]
+    pub fn end(&self, state: &str) -> Option<HeaderValue> {
+        let id = id_of(state);
+        let ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (id.len() <= 2 * ID_BYTES && !id.is_empty() && id.bytes().all(ours))
+            .then(|| self.forget(id))
+    }
+
+    fn forget(&self, id: &str) -> HeaderValue {
+        self.security.clear(&format!("{COOKIE_PREFIX}{id}"))
+    }
+
+    fn open(&self, id: &str, value: &str) -> Option<LoginAttempt> {
+        let json = self.sealer.open(&format!("{COOKIE_PREFIX}{id}"), value)?;
+        serde_json::from_slice(&json).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::header;
+    use proptest::prelude::*;
+    use service_kit::{config::Environment, sealing::Secrets};
+
+    use super::*;
+
+    fn attempts(secret: &str) -> LoginAttempts {
+        let mut env = Environment::from_pairs([("KEY", secret)]);
+        let secrets = Secrets::from_environment(&mut env, "KEY").unwrap();
+        LoginAttempts::new(Sealer::new(&secrets, "login"), CookieSecurity { https: true })
+    }
+
+    fn ours() -> LoginAttempts {
+        attempts("0123456789abcdef0123456789abcdef")
+    }
+
+    fn attempt(at: SystemTime) -> LoginAttempt {
+        let return_to = ReturnPath::parse("/records/1?x=y").unwrap();
+        LoginAttempt::new("nonce".into(), "verifier".into(), Some("acme".into()), return_to, at)
+    }
+
+    /// What a browser would send after these `Set-Cookie` values, on top of what it had.
+    fn browser(before: &HeaderMap, set: &[HeaderValue]) -> HeaderMap {
+        let mut jar: Vec<(String, String)> = cookies::with_prefix(before, "")
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        for cookie in set {
+            let cookie = cookie.to_str().unwrap();
+            let (name, rest) = cookie.split_once('=').unwrap();
+            jar.retain(|(known, _)| known != name);
+            if !cookie.contains("Max-Age=0") {
+                jar.push((name.to_owned(), rest.split(';').next().unwrap().to_owned()));
+            }
+        }
+        jar.iter()
+            .map(|(name, value)| (header::COOKIE, format!("{name}={value}").parse().unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn an_attempt_is_found_by_the_browser_that_began_it() {
+        let (ours, now) = (ours(), SystemTime::now());
+        let (first, second) = (attempt(now), attempt(now));
+
+        let jar = browser(&HeaderMap::new(), &ours.keep(&HeaderMap::new(), &first));
+        let jar = browser(&jar, &ours.keep(&jar, &second));
+
+        assert_eq!(ours.find(&jar, &first.state, now), Ok(first.clone()));
+        assert_eq!(ours.find(&jar, &second.state, now), Ok(second.clone()));
+        assert_eq!(ours.find(&HeaderMap::new(), &first.state, now), Err(NotBegun::Unknown));
+        let jar = browser(&jar, &[ours.end(&first.state).unwrap()]);
+        assert_eq!(ours.find(&jar, &first.state, now), Err(NotBegun::Unknown));
+        assert_eq!(ours.find(&jar, &second.state, now), Ok(second));
+    }
+
+    #[test]
+    fn an_attempt_left_open_too_long_still_knows_the_way_back() {
+        let (ours, now) = (ours(), SystemTime::now());
+        let attempt = attempt(now);
+        let jar = browser(&HeaderMap::new(), &ours.keep(&HeaderMap::new(), &attempt));
+
+        let late = ours.find(&jar, &attempt.state, now + LIFETIME + Duration::from_secs(1));
+
+        assert_eq!(late, Err(NotBegun::Expired(attempt.return_to)));
+    }
+
+    #[test]
+    fn the_oldest_of_too_many_attempts_goes() {
+        let (ours, now) = (ours(), SystemTime::now());
+        let mut jar = HeaderMap::new();
+
+        let begun: Vec<_> = (0..7)
+            .map(|minute| {
+                let attempt = attempt(now + Duration::from_secs(minute));
+                jar = browser(&jar, &ours.keep(&jar, &attempt));
+                attempt
+            })
+            .collect();
+
+        let found: Vec<_> =
+            begun.iter().map(|attempt| ours.find(&jar, &attempt.state, now).is_ok()).collect();
+        assert_eq!(found, [false, false, true, true, true, true, true]);
+    }
+
+    #[test]
+    fn a_cookie_under_another_name_or_of_another_key_does_not_open() {
+        let (ours, now) = (ours(), SystemTime::now());
+        let attempt = attempt(now);
+        let kept = ours.keep(&HeaderMap::new(), &attempt);
+        let cookie = kept[0].to_str().unwrap();
+        let value = cookie.split_once('=').unwrap().1.split(';').next().unwrap();
+        let renamed: HeaderMap =
+            [(header::COOKIE, format!("__Host-txn-AAAAAAAA={value}").parse().unwrap())]
+                .into_iter()
+                .collect();
+
+        let other_name = ours.find(&renamed, "AAAAAAAA.x", now);
+        let other_state =
+            ours.find(&browser(&HeaderMap::new(), &kept), &format!("{}.forged", attempt.id()), now);
+        let other_key = attempts("another key another key another!").find(
+            &browser(&HeaderMap::new(), &kept),
+            &attempt.state,
+            now,
+        );
+
+        assert_eq!(other_name, Err(NotBegun::Unknown));
+        assert_eq!(other_state, Err(NotBegun::Unknown));
+        assert_eq!(other_key, Err(NotBegun::Unknown));
+    }
+
+    #[test]
+    fn the_cookie_fits_a_browser_with_the_longest_path_and_organization() {
+        let path = ReturnPath::parse(&format!("/{}", "x".repeat(1023))).unwrap();
+        let attempt = LoginAttempt::new(
+            "n".repeat(43),
+            "v".repeat(43),
+            Some("o".repeat(100)),
+            path,
+            SystemTime::now(),
+        );
+
+        assert!(ours().keep(&HeaderMap::new(), &attempt)[0].len() < 4096);
+    }
+
+    proptest! {
+        #[test]
+        fn no_state_from_outside_is_found_or_breaks_a_header(state in "\\PC{0,60}") {
+            let (ours, now) = (ours(), SystemTime::now());
+            let jar = browser(&HeaderMap::new(), &ours.keep(&HeaderMap::new(), &attempt(now)));
+
+            prop_assert_eq!(ours.find(&jar, &state, now), Err(NotBegun::Unknown));
+            let _ = ours.end(&state);
+        }
+    }
+}

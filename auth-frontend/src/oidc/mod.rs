@@ -1,0 +1,372 @@
+//! Login and logout by OpenID Connect, the only place that speaks it: authorization code with PKCE,
+//! state and nonce, Auth0's organizations, and the verification of what comes back. It does not
+//! know cookies or pages.
+
+mod organization;
+mod provider;
+
+use std::{error::Error as StdError, sync::Arc, time::SystemTime};
+
+use openidconnect::{
+    AccessTokenHash, AdditionalClaims, AuthType, AuthenticationFlow, AuthorizationCode,
+    ClaimsVerificationError, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
+    EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, LogoutHint,
+    LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
+    PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl, RequestTokenError, Scope,
+    SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse,
+    core::{
+        CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
+        CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreResponseType,
+        CoreRevocableToken, CoreRevocationErrorResponse, CoreTokenIntrospectionResponse,
+        CoreTokenType,
+    },
+};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use service_kit::identity::{Caller, Verifier, VerifyError};
+use url::Url;
+
+use crate::{login_attempt::LoginAttempt, return_path::ReturnPath};
+
+pub use organization::OrganizationMismatch;
+use provider::{HttpError, Provider};
+
+/// The path that the provider sends the browser back to.
+pub const CALLBACK_PATH: &str = "/auth/callback";
+
+/// Claims of Auth0's ID tokens beyond the standard's.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct OrganizationClaims {
+    org_id: Option<String>,
+    org_name: Option<String>,
+    sid: Option<String>,
+}
+
+impl AdditionalClaims for OrganizationClaims {}
+
+type TokenAnswer = StandardTokenResponse<
+    IdTokenFields<
+        OrganizationClaims,
+        EmptyExtraTokenFields,
+        CoreGenderClaim,
+        CoreJweContentEncryptionAlgorithm,
+        CoreJwsSigningAlgorithm,
+    >,
+    CoreTokenType,
+>;
+type Refusal = StandardErrorResponse<CoreErrorResponseType>;
+type Auth0Client = Client<
+    OrganizationClaims,
+    CoreAuthDisplay,
+    CoreGenderClaim,
+    CoreJweContentEncryptionAlgorithm,
+    CoreJsonWebKey,
+    CoreAuthPrompt,
+    Refusal,
+    TokenAnswer,
+    CoreTokenIntrospectionResponse,
+    CoreRevocableToken,
+    CoreRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointMaybeSet,
+    EndpointMaybeSet,
+>;
+
+/// How the provider knows this application.
+pub struct OidcSettings {
+    /// The issuer, ending in a slash.
+    pub issuer: Url,
+    /// The origin that browsers use.
+    pub base_url: Url,
+    /// The application's id.
+    pub client_id: String,
+    /// The application's secret.
+    pub client_secret: SecretString,
+    /// The API that access tokens are for.
+    pub audience: String,
+}
+
+/// What a person asks for when logging in.
+#[derive(Debug, Default)]
+pub struct LoginWish {
+    /// The organization, by name or id. Without it the provider asks.
+    pub organization: Option<String>,
+    /// The ticket of an invitation to that organization.
+    pub invitation: Option<String>,
+}
+
+/// Somebody whom the provider has authenticated, with both tokens verified.
+pub struct Identity {
+    /// The access token.
+    pub access_token: String,
+    /// Who it is, by the access token.
+    pub caller: Arc<Caller>,
+    /// The person's display name, where the ID token has one.
+    pub name: Option<String>,
+    /// The provider's id of its own session.
+    pub sid: Option<String>,
+}
+
+/// Why a login did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum OidcError {
+    /// The provider does not answer, or not in a way that we understand.
+    #[error("the provider does not answer: {0}")]
+    Unavailable(&'static str, #[source] Option<Box<dyn StdError + Send + Sync>>),
+    /// The provider no longer takes the code: it was used already, or took too long.
+    #[error("the authorization code is no longer valid")]
+    CodeExpired,
+    /// The login is not for the organization that was asked for, or for none.
+    #[error("the login is for another organization or for none")]
+    Organization(OrganizationMismatch),
+    /// What came back is not to be trusted, or the provider and we are not set up for each other.
+    #[error("the provider's answer is not acceptable: {0}")]
+    Unacceptable(&'static str, #[source] Option<Box<dyn StdError + Send + Sync>>),
+}
+
+/// The login at one provider.
+pub struct Oidc {
+    provider: Arc<Provider>,
+    verifier: Verifier,
+    client_id: ClientId,
+    client_secret: ClientSecret,
+    audience: String,
+    redirect_url: RedirectUrl,
+    logged_out_url: PostLogoutRedirectUrl,
+    issuer: Url,
+}
+
+impl Oidc {
+    /// A login that asks the provider for nothing until the first person logs in.
+    ///
+    /// # Panics
+    /// Never: URLs that were parsed already are URLs.
+    #[must_use]
+    pub fn new(settings: OidcSettings, verifier: Verifier, http: reqwest::Client) -> Self {
+        let callback =
+            settings.base_url.join(CALLBACK_PATH).expect("an origin can be extended by a path");
+        Self {
+            provider: Arc::new(Provider::new(http, IssuerUrl::from_url(settings.issuer.clone()))),
+            verifier,
+            client_id: ClientId::new(settings.client_id),
+            client_secret: ClientSecret::new(settings.client_secret.expose_secret().to_owned()),
+            audience: settings.audience,
+            redirect_url: RedirectUrl::from_url(callback),
+            logged_out_url: PostLogoutRedirectUrl::from_url(settings.base_url),
+            issuer: settings.issuer,
+        }
+    }
+
+    /// Begins a login: where to send the browser, and what it must bring back.
+    ///
+    /// # Errors
+    /// [`OidcError::Unavailable`].
+    pub async fn begin(
+        &self,
+        wish: LoginWish,
+        return_to: ReturnPath,
+    ) -> Result<(Url, LoginAttempt), OidcError> {
+        let client = self.client(&*self.metadata().await?);
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let nonce = Nonce::new_random();
+        let attempt = LoginAttempt::new(
+            nonce.secret().clone(),
+            verifier.into_secret(),
+            wish.organization,
+            return_to,
+            SystemTime::now(),
+        );
+        let state = CsrfToken::new(attempt.state.clone());
+        let mut request = client
+            .authorize_url(
+                AuthenticationFlow::<CoreResponseType>::AuthorizationCode,
+                || state,
+                || nonce,
+            )
+            .add_scope(Scope::new("profile".to_owned()))
+            .add_scope(Scope::new("email".to_owned()))
+            .add_extra_param("audience", &self.audience)
+            .set_pkce_challenge(challenge);
+        if let Some(organization) = attempt.organization.clone() {
+            request = request.add_extra_param("organization", organization);
+        }
+        if let Some(invitation) = wish.invitation {
+            request = request.add_extra_param("invitation", invitation);
+        }
+        let (url, _, _) = request.url();
+        Ok((url, attempt))
+    }
+
+    /// Finishes a login: exchanges the code and verifies all that comes for it.
+    ///
+    /// # Errors
+    /// See [`OidcError`].
+    pub async fn finish(
+        &self,
+        code: String,
+        attempt: &LoginAttempt,
+    ) -> Result<Identity, OidcError> {
+        let metadata = self.metadata().await?;
+        let answer = self
+            .client(&metadata)
+            .exchange_code(AuthorizationCode::new(code))
+            .map_err(|error| unacceptable("it has no token endpoint", error))?
+            .set_pkce_verifier(PkceCodeVerifier::new(attempt.verifier.clone()))
+            .request_async(&self.provider.http())
+            .await
+            .map_err(token_error)?;
+        let nonce = Nonce::new(attempt.nonce.clone());
+        let claims = match self.claims(&metadata, &answer, &nonce) {
+            Err(unknown) if is_unknown_key(&unknown) => {
+                let newer = self
+                    .provider
+                    .metadata_after(&metadata)
+                    .await
+                    .ok_or_else(|| unacceptable("the ID token's key is unknown", unknown))?;
+                self.claims(&newer, &answer, &nonce)
+            }
+            claims => claims,
+        }
+        .map_err(|error| unacceptable("the ID token is not valid", error))?;
+        let organization_id = organization::confirm(
+            attempt.organization.as_deref(),
+            claims.organization.org_id.as_deref(),
+            claims.organization.org_name.as_deref(),
+        )
+        .map_err(OidcError::Organization)?;
+        let access_token = answer.access_token().secret();
+        let caller = self.verifier.verify(access_token).await.map_err(|error| match error {
+            VerifyError::Unavailable => {
+                OidcError::Unavailable("its keys cannot be fetched", Some(Box::new(error)))
+            }
+            error => unacceptable("the access token is not valid", error),
+        })?;
+        if caller.actor().id != claims.subject || caller.organization().id() != organization_id {
+            return Err(OidcError::Unacceptable("its two tokens are for different people", None));
+        }
+        Ok(Identity {
+            access_token: access_token.clone(),
+            caller,
+            name: claims.name,
+            sid: claims.organization.sid,
+        })
+    }
+
+    /// Where to send the browser to end the provider's session, whose id is `sid`.
+    ///
+    /// # Errors
+    /// [`OidcError::Unavailable`].
+    ///
+    /// # Panics
+    /// Never: a URL that can be a base takes a relative path.
+    pub async fn logout_url(&self, sid: Option<&str>) -> Result<Url, OidcError> {
+        let metadata = self.metadata().await?;
+        let Some(endpoint) = metadata.additional_metadata().end_session_endpoint.clone() else {
+            // A tenant with "RP-initiated logout end session endpoint discovery" switched off.
+            let mut url = self.issuer.join("v2/logout").expect("an issuer is a base URL");
+            url.query_pairs_mut()
+                .append_pair("client_id", self.client_id.as_str())
+                .append_pair("returnTo", self.logged_out_url.as_str());
+            return Ok(url);
+        };
+        let mut request = LogoutRequest::from(endpoint)
+            .set_client_id(self.client_id.clone())
+            .set_post_logout_redirect_uri(self.logged_out_url.clone());
+        if let Some(sid) = sid {
+            request = request.set_logout_hint(LogoutHint::new(sid.to_owned()));
+        }
+        Ok(request.http_get_url())
+    }
+
+    async fn metadata(&self) -> Result<Arc<ProviderMetadataWithLogout>, OidcError> {
+        self.provider.metadata().await.map_err(|error| {
+            OidcError::Unavailable("its metadata cannot be fetched", Some(Box::new(error)))
+        })
+    }
+
+    fn client(&self, metadata: &ProviderMetadataWithLogout) -> Auth0Client {
+        Client::from_provider_metadata(
+            metadata.clone(),
+            self.client_id.clone(),
+            Some(self.client_secret.clone()),
+        )
+        .set_redirect_uri(self.redirect_url.clone())
+        // What Auth0 gives a new web application.
+        .set_auth_type(AuthType::RequestBody)
+    }
+
+    /// The claims of the ID token, verified with the keys of `metadata`.
+    fn claims(
+        &self,
+        metadata: &ProviderMetadataWithLogout,
+        answer: &TokenAnswer,
+        nonce: &Nonce,
+    ) -> Result<VerifiedClaims, ClaimsVerificationError> {
+        let other = |problem: &str| ClaimsVerificationError::Other(problem.to_owned());
+        let client = self.client(metadata);
+        // The library would take whatever the provider lists, and Auth0 lists HS256: there the
+        // application's secret would sign.
+        let verifier = client
+            .id_token_verifier()
+            .set_allowed_algs([CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256]);
+        let token = answer.id_token().ok_or_else(|| other("there is no ID token"))?;
+        let claims = token.claims(&verifier, nonce)?;
+        if let Some(expected) = claims.access_token_hash() {
+            let algorithm =
+                token.signing_alg().map_err(ClaimsVerificationError::SignatureVerification)?;
+            let key = token
+                .signing_key(&verifier)
+                .map_err(ClaimsVerificationError::SignatureVerification)?;
+            let hash = AccessTokenHash::from_token(answer.access_token(), algorithm, key);
+            if hash.ok().as_ref() != Some(expected) {
+                return Err(other("the access token is not the one of the ID token"));
+            }
+        }
+        let name = claims.name().and_then(|name| name.get(None)).map(|name| name.to_string());
+        Ok(VerifiedClaims {
+            subject: claims.subject().to_string(),
+            name: name.filter(|name| !name.trim().is_empty()),
+            organization: claims.additional_claims().clone(),
+        })
+    }
+}
+
+struct VerifiedClaims {
+    subject: String,
+    name: Option<String>,
+    organization: OrganizationClaims,
+}
+
+fn is_unknown_key(error: &ClaimsVerificationError) -> bool {
+    use ClaimsVerificationError::SignatureVerification;
+    matches!(error, SignatureVerification(SignatureVerificationError::NoMatchingKey))
+}
+
+fn unacceptable(reason: &'static str, source: impl StdError + Send + Sync + 'static) -> OidcError {
+    OidcError::Unacceptable(reason, Some(Box::new(source)))
+}
+
+/// Parse errors are not kept as sources: they would quote tokens into the log.
+fn token_error(error: RequestTokenError<HttpError, Refusal>) -> OidcError {
+    match error {
+        RequestTokenError::Request(error) => {
+            OidcError::Unavailable("the token request failed", Some(Box::new(error)))
+        }
+        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
+            OidcError::Unavailable("the token answer is malformed", None)
+        }
+        RequestTokenError::ServerResponse(refusal) => match refusal.error() {
+            CoreErrorResponseType::InvalidGrant => OidcError::CodeExpired,
+            CoreErrorResponseType::InvalidClient | CoreErrorResponseType::UnauthorizedClient => {
+                OidcError::Unacceptable("it does not take our client id and secret", None)
+            }
+            CoreErrorResponseType::Extension(_) => {
+                OidcError::Unavailable("it refused the token request", None)
+            }
+            _ => OidcError::Unacceptable("it does not understand the token request", None),
+        },
+    }
+}

@@ -1,0 +1,189 @@
+//! The end of a login: what the browser brings back from the provider becomes a session, or a page
+//! that says why not and how to go on.
+
+use std::{sync::Arc, time::SystemTime};
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+
+use crate::{
+    error::Error,
+    login_attempt::{LoginAttempt, NotBegun},
+    oidc::{Identity, OidcError, OrganizationMismatch},
+    pages::Problem,
+    return_path::ReturnPath,
+    session::Person,
+    site::Site,
+};
+
+use super::{MaybeQuery, parsed};
+
+/// What the provider sends back with the browser (RFC 6749 §4.1.2).
+#[derive(Debug, Deserialize)]
+pub struct CallbackQuery {
+    state: Option<String>,
+    code: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// `GET /auth/callback`
+///
+/// # Errors
+/// [`Error::Login`], [`Error::Unavailable`], [`Error::Invalid`] and [`Error::Internal`].
+pub async fn callback(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    query: MaybeQuery<CallbackQuery>,
+) -> Result<Response, Error> {
+    let query = parsed(query)?;
+    let state = query.state.as_deref().unwrap_or_default();
+    let (outcome, is_ours) = match site.attempts.find(&headers, state, SystemTime::now()) {
+        Ok(attempt) => (finish(&site, &headers, &query, attempt).await, true),
+        Err(NotBegun::Expired(return_to)) => (Err(expired(return_to)), true),
+        Err(NotBegun::Unknown) => (Err(expired(ReturnPath::home())), false),
+    };
+    let mut response = outcome.into_response();
+    // Whatever came of it, the attempt is used up.
+    if let Some(ended) = site.attempts.end(state).filter(|_| is_ours) {
+        response.headers_mut().append(header::SET_COOKIE, ended);
+    }
+    Ok(response)
+}
+
+async fn finish(
+    site: &Site,
+    headers: &HeaderMap,
+    query: &CallbackQuery,
+    attempt: LoginAttempt,
+) -> Result<Response, Error> {
+    let code = match (&query.error, &query.code) {
+        (Some(error), _) => {
+            let description = query.error_description.as_deref().unwrap_or_default();
+            let problem = refusal(error, description, attempt.organization);
+            let source = Some(RefusedByProvider(known_code(error)).into());
+            return Err(Error::Login { problem, return_to: attempt.return_to, source });
+        }
+        (None, Some(code)) => code.clone(),
+        (None, None) => return Err(Error::Invalid("the callback has neither code nor error")),
+    };
+    let identity = match site.oidc.finish(code, &attempt).await {
+        Ok(identity) => identity,
+        Err(error) => return Err(not_finished(error, attempt)),
+    };
+    let session = site.sessions.begin(headers, &person(identity)).await?;
+    let mut response = Redirect::to(attempt.return_to.as_str()).into_response();
+    response.headers_mut().append(header::SET_COOKIE, session);
+    Ok(response)
+}
+
+fn person(identity: Identity) -> Person {
+    let Identity { access_token, caller, name, sid } = identity;
+    let ends_at = caller.expires_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let organization = caller.organization();
+    Person {
+        access_token,
+        access_token_ends_at: ends_at.as_secs(),
+        subject: caller.actor().id.clone(),
+        name: name.unwrap_or_else(|| caller.actor().name.clone()),
+        organization_id: organization.id().to_owned(),
+        organization_name: organization.name().unwrap_or(organization.id()).to_owned(),
+        permissions: caller.permissions().map(ToOwned::to_owned).collect(),
+        sid,
+    }
+}
+
+fn expired(return_to: ReturnPath) -> Error {
+    Error::Login { problem: Problem::LoginAttemptExpired, return_to, source: None }
+}
+
+fn not_finished(error: OidcError, attempt: LoginAttempt) -> Error {
+    let problem = match &error {
+        OidcError::Unavailable(..) => Problem::LoginServiceDown,
+        OidcError::CodeExpired => Problem::LoginAttemptExpired,
+        OidcError::Organization(OrganizationMismatch::None) => Problem::NotAMember(None),
+        OidcError::Organization(OrganizationMismatch::Other) => {
+            Problem::NotAMember(attempt.organization)
+        }
+        OidcError::Unacceptable(..) => return Error::Internal(Box::new(error)),
+    };
+    Error::Login { problem, return_to: attempt.return_to, source: Some(Box::new(error)) }
+}
+
+/// The provider sent the browser back with an error.
+#[derive(Debug, thiserror::Error)]
+#[error("the provider answered {0}")]
+struct RefusedByProvider(&'static str);
+
+/// What an error answer means to the person (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6).
+/// Auth0 tells apart by the description alone whether it is about the organization.
+fn refusal(error: &str, description: &str, organization: Option<String>) -> Problem {
+    let description = description.to_ascii_lowercase();
+    let about_organization = description.contains("organization");
+    match error {
+        "access_denied" if about_organization && description.contains("not part of") => {
+            Problem::NotAMember(organization)
+        }
+        "invalid_request" if about_organization => Problem::UnknownOrganization(organization),
+        "temporarily_unavailable" | "server_error" => Problem::LoginServiceDown,
+        _ => Problem::LoginDenied,
+    }
+}
+
+/// Anybody can call the callback with any error; only known words go into the log.
+fn known_code(error: &str) -> &'static str {
+    const CODES: [&str; 11] = [
+        "access_denied",
+        "account_selection_required",
+        "consent_required",
+        "interaction_required",
+        "invalid_request",
+        "invalid_scope",
+        "login_required",
+        "server_error",
+        "temporarily_unavailable",
+        "unauthorized",
+        "unauthorized_client",
+    ];
+    CODES.into_iter().find(|known| *known == error).unwrap_or("an unknown error")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_refusal_has_its_page() {
+        let acme = || Some("acme".to_owned());
+        let cases = [
+            ("access_denied", "User did not authorize the request", Problem::LoginDenied),
+            (
+                "access_denied",
+                "user auth0|1 is not part of the org_acme organization",
+                Problem::NotAMember(acme()),
+            ),
+            (
+                "invalid_request",
+                "parameter organization is invalid",
+                Problem::UnknownOrganization(acme()),
+            ),
+            ("login_required", "Login required", Problem::LoginDenied),
+            ("temporarily_unavailable", "", Problem::LoginServiceDown),
+            ("server_error", "", Problem::LoginServiceDown),
+            ("<script>", "<script>", Problem::LoginDenied),
+        ];
+        for (error, description, problem) in cases {
+            assert_eq!(refusal(error, description, acme()), problem, "{error} {description}");
+        }
+    }
+
+    #[test]
+    fn only_known_words_go_into_the_log() {
+        assert_eq!(known_code("login_required"), "login_required");
+        assert_eq!(known_code("someone@example.com"), "an unknown error");
+    }
+}

@@ -1,0 +1,102 @@
+//! The start: the Login page for who is not logged in, and Home for who is.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, header},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+use service_kit::telemetry::Chain;
+
+use crate::{
+    error::Error,
+    notice::Word,
+    pages::{Home, Login, Notice, RecentRecord},
+    permission, present,
+    records_client::RecordsError,
+    return_path::ReturnPath,
+    site::Site,
+    visit::SignedIn,
+};
+
+use super::{MaybeQuery, parsed};
+
+/// How many records Home shows.
+const LATEST: i32 = 5;
+
+/// What the Login page can be opened with.
+#[derive(Debug, Deserialize)]
+pub struct StartQuery {
+    return_to: Option<String>,
+    organization: Option<String>,
+}
+
+/// `GET /`
+///
+/// # Errors
+/// [`Error::Unavailable`] where it cannot be found out who asks, and [`Error::Invalid`].
+pub async fn start(
+    State(site): State<Arc<Site>>,
+    person: Option<SignedIn>,
+    headers: HeaderMap,
+    query: MaybeQuery<StartQuery>,
+) -> Result<Response, Error> {
+    let query = parsed(query)?;
+    let return_to = query.return_to.as_deref().and_then(ReturnPath::parse);
+    if person.is_some() {
+        let path = return_to.unwrap_or_else(ReturnPath::home);
+        return Ok(Redirect::to(path.as_str()).into_response());
+    }
+    let logged_out = Word::LoggedOut.take(&headers, site.cookies);
+    // Nobody is logged in, so what looks like a session is one that has ended.
+    let ended = site.sessions.is_claimed(&headers).then(|| site.sessions.forget());
+    let notice = if logged_out.is_some() {
+        Some(Notice::SignedOut)
+    } else if ended.is_some() {
+        Some(Notice::SessionExpired)
+    } else {
+        return_to.as_ref().map(|_| Notice::LoginNeeded)
+    };
+    let page = Login {
+        organization: query.organization.unwrap_or_default(),
+        notice,
+        return_to: return_to.map(String::from),
+    };
+    let mut response = site.show(&page)?.into_response();
+    for cookie in logged_out.into_iter().chain(ended) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// `GET /home`
+///
+/// # Errors
+/// See [`Error`]. That records cannot be fetched keeps nobody from the rest of the page.
+pub async fn home(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Html<String>, Error> {
+    let latest = if person.session().has(permission::READ_RECORDS) {
+        match latest(&site, &person).await {
+            Ok(latest) => Some(latest),
+            Err(error @ RecordsError::Unauthenticated(_)) => return Err(error.into()),
+            Err(error) => {
+                let trace_id = person.caller().trace.trace_id();
+                tracing::warn!(trace_id, error = %Chain(&error), "no records for Home");
+                None
+            }
+        }
+    } else {
+        None
+    };
+    site.show(&Home { chrome: present::chrome(person.session()), latest })
+}
+
+async fn latest(site: &Site, person: &SignedIn) -> Result<Vec<RecentRecord>, RecordsError> {
+    let caller = person.caller();
+    let (list, form) = tokio::try_join!(
+        site.records.list_records(caller, LATEST, String::new()),
+        site.records.get_form(caller),
+    )?;
+    Ok(list.records.into_iter().map(|record| present::recent(record, &form)).collect())
+}

@@ -1,0 +1,57 @@
+//! Logging out: here first and for certain, then at the provider.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    http::header,
+    response::{IntoResponse, Redirect, Response},
+};
+
+use service_kit::telemetry::Chain;
+
+use crate::{
+    csrf,
+    error::Error,
+    notice::Word,
+    pages::{Login, Notice},
+    sent_form,
+    site::Site,
+};
+
+/// `POST /auth/logout`
+///
+/// Nothing private is left for the Back button: pages are `no-store`, and browsers that keep such a
+/// page for a while drop it when a cookie of the origin changes, as the session's does here. So
+/// there is no `Clear-Site-Data`, which makes some browsers search their whole cache for seconds.
+///
+/// # Errors
+/// [`Error::ForeignForm`], and [`Error::Unavailable`] where the session may still be there.
+pub async fn logout(State(site): State<Arc<Site>>, request: Request) -> Result<Response, Error> {
+    let (person, inputs) = sent_form::read(request, &site).await?;
+    let mut response = match person {
+        None => Redirect::to("/").into_response(),
+        Some(person) => {
+            let session = person.session();
+            if !session.is_form_token(inputs.get(csrf::TOKEN_INPUT)) {
+                return Err(Error::ForeignForm("its token is not the session's"));
+            }
+            site.sessions.end(session).await?;
+            match site.oidc.logout_url(session.person().sid.as_deref()).await {
+                Ok(url) => Redirect::to(url.as_str()).into_response(),
+                Err(error) => {
+                    let trace_id = person.caller().trace.trace_id();
+                    tracing::warn!(trace_id, error = %Chain(&error), "logged out here but not at the provider");
+                    let notice = Some(Notice::SignedOut);
+                    site.show(&Login { notice, ..Login::default() })?.into_response()
+                }
+            }
+        }
+    };
+    let headers = response.headers_mut();
+    headers.append(header::SET_COOKIE, site.sessions.forget());
+    if headers.contains_key(header::LOCATION) {
+        headers.append(header::SET_COOKIE, Word::LoggedOut.leave(site.cookies));
+    }
+    Ok(response)
+}

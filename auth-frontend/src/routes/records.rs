@@ -1,0 +1,189 @@
+//! The records: the table, one record, and the form that makes one.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use records_proto::v1::{Form, Record};
+use uuid::Uuid;
+
+use crate::{
+    error::Error,
+    form_body::Inputs,
+    notice::Word,
+    pages::{Paging, RecordForm, RecordView, RecordsTable},
+    permission, present, record_form,
+    records_client::{RecordsError, Violation},
+    sent_form::SentForm,
+    site::Site,
+    visit::SignedIn,
+};
+
+use super::{ListQuery, MaybeQuery, PAGE_SIZE, parsed};
+
+const LIST_PATH: &str = "/records";
+const FORM_OUTDATED: &str = "You have logged in again since you opened this form. Look at what \
+                             you typed, and save it again.";
+const REQUEST_USED: &str = "This form was saved before with other values. Save it again to make \
+                            a further record of what it holds now.";
+
+/// `GET /records`
+///
+/// # Errors
+/// See [`Error`].
+pub async fn list(
+    State(site): State<Arc<Site>>,
+    person: SignedIn,
+    query: MaybeQuery<ListQuery>,
+) -> Result<Html<String>, Error> {
+    let ListQuery { page_token } = parsed(query)?;
+    let session = person.with(permission::READ_RECORDS)?;
+    let caller = person.caller();
+    let (list, form) = tokio::try_join!(
+        site.records.list_records(caller, PAGE_SIZE, page_token.clone()),
+        site.records.get_form(caller),
+    )
+    .map_err(|error| match error {
+        RecordsError::Invalid { .. } => Error::InvalidPageToken(LIST_PATH),
+        error => error.into(),
+    })?;
+    site.show(&RecordsTable {
+        chrome: present::chrome(session),
+        columns: present::columns(&form),
+        rows: list.records.into_iter().map(|record| present::row(record, &form)).collect(),
+        paging: Paging::new(&page_token, &list.next_page_token),
+    })
+}
+
+/// `GET /records/{id}`
+///
+/// # Errors
+/// See [`Error`].
+pub async fn show(
+    State(site): State<Arc<Site>>,
+    person: SignedIn,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    let session = person.with(permission::READ_RECORDS)?;
+    if Uuid::try_parse(&id).is_err() {
+        return Err(Error::RecordNotFound);
+    }
+    let caller = person.caller();
+    let (record, form) =
+        tokio::try_join!(site.records.get_record(caller, &id), site.records.get_form(caller))
+            .map_err(|error| match error {
+                RecordsError::Invalid { .. } => Error::RecordNotFound,
+                error => error.into(),
+            })?;
+    let saved = Word::Saved.take(&headers, site.cookies);
+    let fields = present::shown_fields(record.fields, &form);
+    let page = RecordView {
+        chrome: present::chrome(session),
+        id: present::id(record.name),
+        title: fields.first().map(|field| field.value.summary().into_owned()).unwrap_or_default(),
+        just_created: saved.is_some(),
+        fields,
+        version: record.version,
+        created_at: present::moment(record.create_time),
+        creator: present::actor(record.creator),
+        updated_at: present::moment(record.update_time),
+        updater: present::actor(record.updater),
+    };
+    let mut response = site.show(&page)?.into_response();
+    if let Some(saved) = saved {
+        response.headers_mut().append(header::SET_COOKIE, saved);
+    }
+    Ok(response)
+}
+
+/// `GET /records/new`
+///
+/// # Errors
+/// See [`Error`].
+pub async fn new(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Response, Error> {
+    person.with(permission::CREATE_RECORDS)?;
+    let form = site.records.get_form(person.caller()).await?;
+    Filled { form, inputs: Inputs::default(), violations: Vec::new() }.show(
+        &site,
+        &person,
+        StatusCode::OK,
+    )
+}
+
+/// `POST /records`
+///
+/// # Errors
+/// See [`Error`]. What is wrong with the values is not among them: it is shown on the form.
+pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Response, Error> {
+    let (person, inputs) = match sent.confirm() {
+        Ok(confirmed) => confirmed,
+        Err(stale) => {
+            stale.person.with(permission::CREATE_RECORDS)?;
+            let form = site.records.get_form(stale.person.caller()).await?;
+            let violations = vec![about_the_whole(FORM_OUTDATED)];
+            return Filled { form, inputs: stale.inputs, violations }.show(
+                &site,
+                &stale.person,
+                StatusCode::FORBIDDEN,
+            );
+        }
+    };
+    person.with(permission::CREATE_RECORDS)?;
+    let form = site.records.get_form(person.caller()).await?;
+    let request_id = inputs.get(record_form::REQUEST_ID_INPUT).unwrap_or_default().to_owned();
+    let fields = record_form::record_fields(&form, &inputs);
+    let record = Record { fields, ..Record::default() };
+    match site.records.create_record(person.caller(), record, request_id).await {
+        Ok(record) => {
+            let path = format!("{LIST_PATH}/{}", present::id(record.name));
+            let saved = Word::Saved.leave(site.cookies);
+            Ok(([(header::SET_COOKIE, saved)], Redirect::to(&path)).into_response())
+        }
+        Err(RecordsError::Invalid { violations }) => Filled { form, inputs, violations }.show(
+            &site,
+            &person,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        ),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A form with what was typed and what is wrong with it.
+struct Filled {
+    form: Form,
+    inputs: Inputs,
+    violations: Vec<Violation>,
+}
+
+impl Filled {
+    fn show(
+        mut self,
+        site: &Site,
+        person: &SignedIn,
+        status: StatusCode,
+    ) -> Result<Response, Error> {
+        let mut request_id = self.inputs.take(record_form::REQUEST_ID_INPUT);
+        if let Some(used) =
+            self.violations.iter_mut().find(|violation| violation.path == "request_id")
+        {
+            *used = about_the_whole(REQUEST_USED);
+            request_id = None;
+        }
+        let (fields, problems) = record_form::shown(&self.form, &self.inputs, self.violations);
+        let page = RecordForm {
+            chrome: present::chrome(person.session()),
+            request_id: request_id.unwrap_or_else(|| Uuid::now_v7().to_string()),
+            fields,
+            problems,
+        };
+        Ok((status, site.show(&page)?).into_response())
+    }
+}
+
+fn about_the_whole(message: &str) -> Violation {
+    Violation { path: String::new(), message: message.to_owned() }
+}

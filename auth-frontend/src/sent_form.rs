@@ -1,0 +1,72 @@
+//! A form that somebody who is logged in has sent. A handler gets at the inputs only by asking
+//! whether the form is from a page of the same session.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+
+use crate::{
+    csrf,
+    error::Error,
+    form_body::Inputs,
+    site::Site,
+    visit::{self, SignedIn},
+};
+
+/// A form from a page of this origin, whose token is not looked at yet.
+#[derive(Debug)]
+pub struct SentForm {
+    person: SignedIn,
+    inputs: Inputs,
+}
+
+/// A form from a page of this origin, but of another session: the person has logged in again since
+/// it was opened. Nothing must be done on its word; it may be shown again.
+#[derive(Debug)]
+pub struct StaleForm {
+    /// Who sent it.
+    pub person: SignedIn,
+    /// What was typed.
+    pub inputs: Inputs,
+}
+
+impl SentForm {
+    /// Who sent the form and what was typed, once it is sure that it was meant.
+    ///
+    /// # Errors
+    /// [`StaleForm`].
+    pub fn confirm(mut self) -> Result<(SignedIn, Inputs), Box<StaleForm>> {
+        let token = self.inputs.take(csrf::TOKEN_INPUT);
+        if self.person.session().is_form_token(token.as_deref()) {
+            Ok((self.person, self.inputs))
+        } else {
+            Err(Box::new(StaleForm { person: self.person, inputs: self.inputs }))
+        }
+    }
+}
+
+impl FromRequest<Arc<Site>> for SentForm {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, site: &Arc<Site>) -> Result<Self, Error> {
+        let (person, inputs) = read(request, site).await?;
+        Ok(Self { person: person.ok_or(Error::Unauthenticated)?, inputs })
+    }
+}
+
+/// A form from a page of this origin, and who is logged in, if anybody.
+///
+/// # Errors
+/// [`Error::ForeignForm`], [`Error::TooLarge`], [`Error::Invalid`] or [`Error::Unavailable`].
+pub async fn read(request: Request, site: &Site) -> Result<(Option<SignedIn>, Inputs), Error> {
+    let (parts, body) = request.into_parts();
+    if !csrf::is_same_origin(&parts.headers, &site.origin) {
+        return Err(Error::ForeignForm("it was sent by another site"));
+    }
+    // The body comes first even where it is of no use: browsers show an answer only when they
+    // could send all they had to say.
+    let inputs = Inputs::read(&parts.headers, body).await?;
+    let visit = visit::of(&parts)?;
+    let person = SignedIn::find(site, &parts.headers, &visit).await?;
+    Ok((person, inputs))
+}

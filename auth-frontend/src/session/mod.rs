@@ -1,0 +1,208 @@
+//! Sessions: somebody who is logged in in one browser. The browser holds a random value, the store
+//! its hash and everything else, sealed. It does not know how a login comes about.
+
+mod lifetime;
+mod store;
+
+use std::{fmt, time::SystemTime};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use axum::http::{HeaderMap, HeaderValue};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use service_kit::sealing::Sealer;
+
+use crate::{
+    cookies::{self, CookieSecurity},
+    csrf, random,
+};
+
+use lifetime::Lifetime;
+pub use store::{SessionStore, StoreError};
+
+const COOKIE: &str = "session";
+/// 256 bits: nobody guesses one, and no two are the same.
+const VALUE_BYTES: usize = 32;
+
+/// Somebody who is logged in.
+#[derive(Debug)]
+pub struct Session {
+    key: SessionKey,
+    contents: Contents<Person>,
+}
+
+/// What is sealed in the store.
+#[derive(Debug, Serialize, Deserialize)]
+struct Contents<P> {
+    person: P,
+    form_secret: FormSecret,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FormSecret(String);
+
+/// Who holds it can make form tokens, so it is not printed.
+impl fmt::Debug for FormSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FormSecret(..)")
+    }
+}
+
+/// Who is logged in, to which organization, with what right.
+#[derive(Serialize, Deserialize)]
+pub struct Person {
+    /// The access token, which records-service verifies on every call.
+    pub access_token: String,
+    /// When the access token ends, in seconds since 1970.
+    pub access_token_ends_at: u64,
+    /// The `sub` of both tokens.
+    pub subject: String,
+    /// The display name.
+    pub name: String,
+    /// The id of the organization.
+    pub organization_id: String,
+    /// What people call the organization.
+    pub organization_name: String,
+    /// What the access token grants.
+    pub permissions: Vec<String>,
+    /// The provider's id of its own session, with which it is ended.
+    pub sid: Option<String>,
+}
+
+/// It holds a token and personal data, so nothing of it is printed.
+impl fmt::Debug for Person {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Person").finish_non_exhaustive()
+    }
+}
+
+/// The SHA-256 of the cookie's value, in base64url: who reads the table cannot make a cookie.
+#[derive(Debug)]
+struct SessionKey(String);
+
+impl SessionKey {
+    fn of(value: &str) -> Self {
+        Self(URL_SAFE_NO_PAD.encode(digest(&SHA256, value.as_bytes())))
+    }
+}
+
+impl Session {
+    /// Who is logged in.
+    #[must_use]
+    pub fn person(&self) -> &Person {
+        &self.contents.person
+    }
+
+    /// Whether the access token grants a permission. Pages leave out what the person cannot do;
+    /// records-service decides.
+    #[must_use]
+    pub fn has(&self, permission: &str) -> bool {
+        self.contents.person.permissions.iter().any(|granted| granted == permission)
+    }
+
+    /// The token of this session's forms.
+    #[must_use]
+    pub fn form_token(&self) -> String {
+        csrf::token(self.contents.form_secret.0.as_bytes())
+    }
+
+    /// Whether `sent` is the token of this session's forms.
+    #[must_use]
+    pub fn is_form_token(&self, sent: Option<&str>) -> bool {
+        csrf::is_token(self.contents.form_secret.0.as_bytes(), sent)
+    }
+}
+
+/// The sessions of all browsers.
+pub struct Sessions {
+    store: SessionStore,
+    sealer: Sealer,
+    security: CookieSecurity,
+}
+
+impl Sessions {
+    /// Sessions kept in `store`, sealed by `sealer`.
+    #[must_use]
+    pub fn new(store: SessionStore, sealer: Sealer, security: CookieSecurity) -> Self {
+        Self { store, sealer, security }
+    }
+
+    /// Begins a session for somebody who has just logged in, and ends the one that this browser
+    /// may have had: a value from before a login never serves after it. Answers the `Set-Cookie`
+    /// value.
+    ///
+    /// # Errors
+    /// When the store does not answer; then nobody is logged in.
+    ///
+    /// # Panics
+    /// Never: a person is plain text and numbers.
+    pub async fn begin(
+        &self,
+        headers: &HeaderMap,
+        person: &Person,
+    ) -> Result<HeaderValue, StoreError> {
+        if let Some(before) = self.key_in(headers) {
+            self.store.delete(&before).await?;
+        }
+        let value = random::text::<VALUE_BYTES>();
+        let key = SessionKey::of(&value);
+        let lifetime = Lifetime::new(SystemTime::now(), person.access_token_ends_at);
+        let form_secret = FormSecret(random::text::<VALUE_BYTES>());
+        let json = serde_json::to_vec(&Contents { person, form_secret })
+            .expect("a person is plain text and numbers");
+        let sealed = self.sealer.seal(&key.0, &json);
+        self.store.create(&key, lifetime, person.sid.as_deref(), sealed).await?;
+        Ok(self.security.set(COOKIE, &value, None))
+    }
+
+    /// The session of the browser that sent `headers`, with its idle time begun anew.
+    ///
+    /// # Errors
+    /// When the store does not answer. That is not the same as nobody being logged in.
+    pub async fn find(&self, headers: &HeaderMap) -> Result<Option<Session>, StoreError> {
+        let Some(key) = self.key_in(headers) else { return Ok(None) };
+        let Some(row) = self.store.get(&key).await? else { return Ok(None) };
+        let now = SystemTime::now();
+        if row.lifetime.is_over(now) {
+            return Ok(None);
+        }
+        let contents = self
+            .sealer
+            .open(&key.0, &row.sealed)
+            .and_then(|json| serde_json::from_slice::<Contents<Person>>(&json).ok());
+        let Some(contents) = contents else {
+            tracing::warn!("a session does not open with any of the keys");
+            return Ok(None);
+        };
+        if let Some(longer) = row.lifetime.extended(now, contents.person.access_token_ends_at) {
+            self.store.extend(&key, row.lifetime, longer).await?;
+        }
+        Ok(Some(Session { key, contents }))
+    }
+
+    /// Ends a session for all requests that begin from now on.
+    ///
+    /// # Errors
+    /// When the store does not answer; then the session may still be there.
+    pub async fn end(&self, session: &Session) -> Result<(), StoreError> {
+        self.store.delete(&session.key).await
+    }
+
+    /// The `Set-Cookie` value that makes the browser forget its session.
+    #[must_use]
+    pub fn forget(&self) -> HeaderValue {
+        self.security.clear(COOKIE)
+    }
+
+    /// Whether the browser holds something that looks like a session, be it over or not.
+    #[must_use]
+    pub fn is_claimed(&self, headers: &HeaderMap) -> bool {
+        self.key_in(headers).is_some()
+    }
+
+    fn key_in(&self, headers: &HeaderMap) -> Option<SessionKey> {
+        let value = cookies::get(headers, &self.security.name(COOKIE))?;
+        let bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
+        (bytes.len() == VALUE_BYTES).then(|| SessionKey::of(value))
+    }
+}

@@ -1,0 +1,180 @@
+//! The table of sessions: the only place that talks to DynamoDB. It does not know what is sealed in
+//! a row.
+//!
+//! Every write is conditional, so that a logout wins every race: a session is created only where
+//! none is, and extended only where it is as it was read.
+
+use std::{collections::HashMap, error::Error as StdError};
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::{put_item::PutItemError, update_item::UpdateItemError},
+    types::AttributeValue,
+};
+
+use super::{Lifetime, SessionKey};
+
+const KEY: &str = "Session_Hash";
+const SEALED: &str = "Sealed";
+const SID: &str = "Sid";
+const CREATED_AT: &str = "Created_At";
+const LAST_SEEN: &str = "Last_Seen";
+const EXPIRES_AT: &str = "Expires_At";
+
+/// The table did not answer, or not in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the table of sessions does not answer")]
+pub struct StoreError(#[source] Box<dyn StdError + Send + Sync>);
+
+impl<E, R> From<SdkError<E, R>> for StoreError
+where
+    E: StdError + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    fn from(error: SdkError<E, R>) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// One session as it is kept.
+pub(super) struct Row {
+    pub(super) lifetime: Lifetime,
+    pub(super) sealed: String,
+}
+
+/// The table of sessions.
+#[derive(Debug, Clone)]
+pub struct SessionStore {
+    client: Client,
+    table: String,
+}
+
+impl SessionStore {
+    /// The table with this name.
+    #[must_use]
+    pub fn new(aws: &SdkConfig, table: String) -> Self {
+        Self { client: Client::new(aws), table }
+    }
+
+    pub(super) async fn create(
+        &self,
+        key: &SessionKey,
+        lifetime: Lifetime,
+        sid: Option<&str>,
+        sealed: String,
+    ) -> Result<(), StoreError> {
+        let mut item = HashMap::from([
+            (KEY.to_owned(), text(&key.0)),
+            (SEALED.to_owned(), AttributeValue::S(sealed)),
+            (CREATED_AT.to_owned(), number(lifetime.created_at)),
+            (LAST_SEEN.to_owned(), number(lifetime.last_seen)),
+            (EXPIRES_AT.to_owned(), number(lifetime.expires_at)),
+        ]);
+        // A key of an index cannot be empty; a row without it is not in the index.
+        if let Some(sid) = sid.filter(|sid| !sid.is_empty()) {
+            item.insert(SID.to_owned(), text(sid));
+        }
+        let created = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(#key)")
+            .expression_attribute_names("#key", KEY)
+            .send()
+            .await;
+        match created {
+            Ok(_) => Ok(()),
+            // Nobody else can have made the same 256 random bits: it was an attempt of this very
+            // call, whose answer was lost.
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The session, as the last write left it: a logout on another replica counts at once.
+    pub(super) async fn get(&self, key: &SessionKey) -> Result<Option<Row>, StoreError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(KEY, text(&key.0))
+            .consistent_read(true)
+            .send()
+            .await?;
+        Ok(found.item.and_then(row))
+    }
+
+    /// Notes the use of a session, unless it has ended meanwhile or another request has noted its
+    /// own use.
+    pub(super) async fn extend(
+        &self,
+        key: &SessionKey,
+        from: Lifetime,
+        to: Lifetime,
+    ) -> Result<(), StoreError> {
+        let updated = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key(KEY, text(&key.0))
+            .update_expression("SET #seen = :now, #expires = :expires")
+            .condition_expression("attribute_exists(#key) AND #seen = :seen")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#seen", LAST_SEEN)
+            .expression_attribute_names("#expires", EXPIRES_AT)
+            .expression_attribute_values(":now", number(to.last_seen))
+            .expression_attribute_values(":expires", number(to.expires_at))
+            .expression_attribute_values(":seen", number(from.last_seen))
+            .send()
+            .await;
+        match updated {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes a session, which may be gone already.
+    pub(super) async fn delete(&self, key: &SessionKey) -> Result<(), StoreError> {
+        self.client.delete_item().table_name(&self.table).key(KEY, text(&key.0)).send().await?;
+        Ok(())
+    }
+}
+
+/// A row that is not as we write them counts as none.
+fn row(mut item: HashMap<String, AttributeValue>) -> Option<Row> {
+    let AttributeValue::S(sealed) = item.remove(SEALED)? else { return None };
+    let lifetime = Lifetime {
+        created_at: read_number(&item, CREATED_AT)?,
+        last_seen: read_number(&item, LAST_SEEN)?,
+        expires_at: read_number(&item, EXPIRES_AT)?,
+    };
+    Some(Row { lifetime, sealed })
+}
+
+fn read_number(item: &HashMap<String, AttributeValue>, name: &str) -> Option<u64> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+fn number(value: u64) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}

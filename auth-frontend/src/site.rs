@@ -1,0 +1,91 @@
+//! Everything that routes work with, made once at start-up. It does not know the routes.
+
+use std::sync::Arc;
+
+use service_kit::{aws, http, identity::Verifier, sealing::Sealer};
+
+use crate::{
+    config::Config,
+    cookies::CookieSecurity,
+    csrf,
+    headers::AnswerHeaders,
+    login_attempt::LoginAttempts,
+    oidc::{Oidc, OidcSettings},
+    pages::{Pages, RenderError},
+    records_client::{ClientError, RecordsClient},
+    session::{SessionStore, Sessions},
+};
+
+/// What all requests share.
+pub struct Site {
+    /// The templates.
+    pub pages: Pages,
+    /// Who is logged in.
+    pub sessions: Sessions,
+    /// Who is logging in.
+    pub attempts: LoginAttempts,
+    /// The identity provider.
+    pub oidc: Oidc,
+    /// records-service.
+    pub records: RecordsClient,
+    /// What every answer carries.
+    pub headers: AnswerHeaders,
+    /// Our own origin, as browsers write it.
+    pub origin: String,
+    /// How cookies are set.
+    pub cookies: CookieSecurity,
+}
+
+/// Why the site cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SiteError {
+    /// The AWS SDK finds no region.
+    #[error("AWS_REGION: is not set, and the AWS SDK finds no region elsewhere")]
+    NoRegion,
+    /// The client for the provider cannot be made.
+    #[error("cannot make an HTTP client")]
+    Http(#[from] reqwest::Error),
+    /// The client for records-service cannot be made.
+    #[error("RECORDS_SERVICE_URL: cannot be used")]
+    Records(#[from] ClientError),
+    /// The templates are not valid, which the tests rule out.
+    #[error("cannot compile the templates")]
+    Pages(#[from] RenderError),
+}
+
+impl Site {
+    /// Makes the clients. None of them connects before it is needed.
+    ///
+    /// # Errors
+    /// See [`SiteError`].
+    pub async fn new(config: Config) -> Result<Arc<Self>, SiteError> {
+        let aws = aws::load().await;
+        if aws.region().is_none() {
+            return Err(SiteError::NoRegion);
+        }
+        let http = http::client()?;
+        let cookies = CookieSecurity { https: config.base_url.scheme() == "https" };
+        let sealer = |purpose| Sealer::new(&config.secrets, purpose);
+        let store = SessionStore::new(&aws, config.sessions_table);
+        let headers = AnswerHeaders::new(&config.base_url, &config.tokens.issuer);
+        let origin = csrf::origin_of(&config.base_url);
+        let settings = OidcSettings {
+            issuer: config.tokens.issuer.clone(),
+            base_url: config.base_url,
+            client_id: config.client_id,
+            client_secret: config.client_secret,
+            audience: config.tokens.audience.clone(),
+        };
+        let verifier = Verifier::new(config.tokens, http.clone());
+        Ok(Arc::new(Self {
+            pages: Pages::compile()?,
+            sessions: Sessions::new(store, sealer("session"), cookies),
+            attempts: LoginAttempts::new(sealer("login attempt"), cookies),
+            oidc: Oidc::new(settings, verifier, http),
+            records: RecordsClient::new(&config.records_url)?,
+            headers,
+            origin,
+            cookies,
+        }))
+    }
+}

@@ -1,0 +1,246 @@
+//! What every request goes through: it gets a trace, its errors become pages, its answer the
+//! headers, and the log one line. It does not know what is asked.
+
+use std::{
+    any::Any,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, OptionalFromRequestParts, Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts, uri::PathAndQuery},
+    middleware::Next,
+    response::{Html, IntoResponse, Redirect, Response},
+};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use service_kit::trace::TraceContext;
+
+use crate::{
+    error::Error,
+    pages::{ErrorPage, Page},
+    present,
+    records_client::OnBehalfOf,
+    return_path::ReturnPath,
+    session::Session,
+    site::Site,
+};
+
+/// Longer than any page takes whose calls keep their own deadlines; it ends requests whose bodies
+/// do not arrive.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// One request, as far as all parts of its answer need to know.
+#[derive(Debug)]
+pub struct Visit {
+    trace: TraceContext,
+    session: OnceLock<Arc<Session>>,
+}
+
+/// Somebody who is logged in. A handler that takes it is not reached by anybody else.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    session: Arc<Session>,
+    trace: TraceContext,
+}
+
+impl SignedIn {
+    /// The session.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// In whose name calls are made.
+    #[must_use]
+    pub fn caller(&self) -> OnBehalfOf<'_> {
+        OnBehalfOf { access_token: &self.session.person().access_token, trace: self.trace }
+    }
+
+    /// The session, if it grants a permission.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn with(&self, permission: &'static str) -> Result<&Session, Error> {
+        if self.session.has(permission) {
+            Ok(&self.session)
+        } else {
+            Err(Error::Forbidden(permission))
+        }
+    }
+
+    /// Whoever sent these headers, or `None` where nobody is logged in.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where that cannot be found out.
+    pub async fn find(
+        site: &Site,
+        headers: &HeaderMap,
+        visit: &Visit,
+    ) -> Result<Option<Self>, Error> {
+        let Some(session) = site.sessions.find(headers).await? else { return Ok(None) };
+        let session = Arc::clone(visit.session.get_or_init(|| Arc::new(session)));
+        Ok(Some(Self { session, trace: visit.trace }))
+    }
+}
+
+impl OptionalFromRequestParts<Arc<Site>> for SignedIn {
+    type Rejection = Error;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        site: &Arc<Site>,
+    ) -> Result<Option<Self>, Error> {
+        let visit = of(parts)?;
+        Self::find(site, &parts.headers, &visit).await
+    }
+}
+
+impl FromRequestParts<Arc<Site>> for SignedIn {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Error> {
+        let visit = of(parts)?;
+        Self::find(site, &parts.headers, &visit).await?.ok_or(Error::Unauthenticated)
+    }
+}
+
+/// The visit that a request is part of.
+///
+/// # Errors
+/// Never in a router that goes through [`observe`].
+pub fn of(parts: &Parts) -> Result<Arc<Visit>, Error> {
+    let visit = parts.extensions.get::<Arc<Visit>>().cloned();
+    visit.ok_or_else(|| Error::Internal("a route is not part of a visit".into()))
+}
+
+/// The middleware around every route.
+pub async fn observe(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let visit = Arc::new(Visit { trace: TraceContext::random(), session: OnceLock::new() });
+    request.extensions_mut().insert(Arc::clone(&visit));
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = request.method().clone();
+    let target = request.uri().path_and_query().cloned();
+
+    let answered = tokio::time::timeout(LONGEST, next.run(request)).await;
+    let mut response = answered.unwrap_or_else(|_| Error::TimedOut(None).into_response());
+    if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
+        let asked = Asked { method: &method, target: target.as_ref().map(PathAndQuery::as_str) };
+        let mut page = site.explain(&error, &visit, &asked).await;
+        // Cookies that go whatever happens, and the methods that are allowed.
+        for name in [header::SET_COOKIE, header::ALLOW] {
+            for value in response.headers().get_all(&name) {
+                page.headers_mut().append(&name, value.clone());
+            }
+        }
+        response = page;
+    }
+    site.headers.add_to(response.headers_mut());
+
+    tracing::info!(
+        method = %method,
+        route = route.as_ref().map_or("(none)", |route| route.as_str()),
+        status = response.status().as_u16(),
+        duration_ms = duration_ms(began),
+        trace_id = %visit.trace.trace_id(),
+        "request"
+    );
+    response
+}
+
+fn duration_ms(began: Instant) -> f64 {
+    (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+struct Asked<'a> {
+    method: &'a Method,
+    target: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    fn is_read(&self) -> bool {
+        matches!(*self.method, Method::GET | Method::HEAD)
+    }
+
+    fn path(&self) -> Option<ReturnPath> {
+        self.target.and_then(ReturnPath::parse)
+    }
+}
+
+impl Site {
+    /// The page of an error, or the way to the Login page where that is all that is missing.
+    async fn explain(&self, error: &Error, visit: &Visit, asked: &Asked<'_>) -> Response {
+        let reference = visit.trace.trace_id();
+        error.log(&reference);
+        let nobody = matches!(error, Error::Unauthenticated | Error::TokenRefused(_));
+        if let (Error::TokenRefused(_), Some(session)) = (error, visit.session.get())
+            && let Err(error) = self.sessions.end(session).await
+        {
+            // The session would lead straight back here.
+            return self.page_of(&error.into(), visit, asked, &reference);
+        }
+        if nobody && asked.is_read() {
+            let path = asked.path().map(|path| path.to_string()).unwrap_or_default();
+            let path = utf8_percent_encode(&path, NON_ALPHANUMERIC);
+            return Redirect::to(&format!("/?return_to={path}")).into_response();
+        }
+        self.page_of(error, visit, asked, &reference)
+    }
+
+    fn page_of(
+        &self,
+        error: &Error,
+        visit: &Visit,
+        asked: &Asked<'_>,
+        reference: &str,
+    ) -> Response {
+        let problem = error.problem();
+        let mut page = ErrorPage::new(&problem, reference);
+        let return_to = match error {
+            Error::Login { return_to, .. } => Some(return_to.clone()),
+            Error::InvalidPageToken(first) => ReturnPath::parse(first),
+            _ => asked.path(),
+        };
+        if let Some(return_to) = return_to {
+            page = page.returning_to(return_to.as_str());
+        }
+        let is_over = matches!(error, Error::TokenRefused(_));
+        if let Some(session) = visit.session.get().filter(|_| !is_over) {
+            page = page.within(present::chrome(session));
+        }
+        let status =
+            StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = match self.pages.render(&page) {
+            Ok(html) => (status, Html(html)).into_response(),
+            Err(error) => {
+                tracing::error!(trace_id = reference, %error, "cannot render the error page");
+                (status, format!("Something went wrong. Reference: {reference}\n")).into_response()
+            }
+        };
+        if let Error::Throttled(seconds, _) = error {
+            let seconds = HeaderValue::from(seconds.unwrap_or(1));
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+
+    /// The answer that shows a page.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where template and page do not fit, which the tests rule out.
+    pub fn show(&self, page: &impl Page) -> Result<Html<String>, Error> {
+        self.pages.render(page).map(Html).map_err(|error| Error::Internal(Box::new(error)))
+    }
+}
+
+/// What becomes of a panic: a page like that of any other fault.
+#[expect(clippy::needless_pass_by_value, reason = "the layer gives it away")]
+pub fn after_panic(panic: Box<dyn Any + Send>) -> Response {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("(no message)");
+    Error::Internal(format!("a handler panicked: {message}").into()).into_response()
+}
