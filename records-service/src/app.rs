@@ -11,6 +11,7 @@ use service_kit::{
     identity::Verifier,
     ops::{self, OpsPort, Readiness},
     shutdown::{self, CancellationToken},
+    telemetry::Chain,
 };
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
@@ -141,7 +142,7 @@ impl App {
         };
         let serving = async {
             if let Err(error) = server.serve_with_incoming_shutdown(incoming, not_ready).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the server failed");
+                tracing::error!(error = %Chain(&error), "the server failed");
             }
         };
 

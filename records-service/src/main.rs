@@ -10,7 +10,8 @@ use records_service::{
 };
 use service_kit::{
     config::{Environment, Mistakes},
-    shutdown, telemetry,
+    shutdown,
+    telemetry::{self, Chain},
 };
 
 /// Owns access to the records of every organization, and publishes every change for auditing.
@@ -47,7 +48,7 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(failure) => {
-            tracing::error!(error = failure.as_ref() as &dyn Error, "cannot go on");
+            tracing::error!(error = %Chain(failure.as_ref()), "cannot go on");
             ExitCode::FAILURE
         }
     }

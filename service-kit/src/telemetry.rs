@@ -2,6 +2,8 @@
 //! know what is logged.
 
 use std::{
+    error::Error,
+    fmt,
     io::{self, IsTerminal},
     str::FromStr,
 };
@@ -43,4 +45,36 @@ pub fn init(format: LogFormat) {
         LogFormat::Auto if terminal => lines.try_init(),
         LogFormat::Json | LogFormat::Auto => lines.json().flatten_event(true).try_init(),
     };
+}
+
+/// Displays an error with all its sources, as `this: because of that: because of something else`,
+/// for a field of a log line.
+#[derive(Debug)]
+pub struct Chain<'a>(pub &'a (dyn Error + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the page cannot be shown")]
+    struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_chain_names_every_source() {
+        let error = Outer(io::Error::other("the disk is full"));
+        assert_eq!(Chain(&error).to_string(), "the page cannot be shown: the disk is full");
+    }
 }

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use fail::fail_point;
 use futures_util::{StreamExt, stream};
-use service_kit::shutdown::CancellationToken;
+use service_kit::{shutdown::CancellationToken, telemetry::Chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::queue::Queue;
@@ -118,7 +118,7 @@ async fn run_fast_way(
             Ok(()) => pause.reset(),
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     events = events.len(),
                     "cannot send events; they stay in the outbox"
                 );
@@ -140,7 +140,7 @@ impl Sweeper {
                 }
                 Err(error) => {
                     tracing::warn!(
-                        error = &error as &dyn std::error::Error,
+                        error = %Chain(&error),
                         "cannot sweep the outbox; trying again"
                     );
                     pause.wait(&stopping).await;
@@ -148,8 +148,7 @@ impl Sweeper {
             }
         }
         if let Err(error) = self.store.release_sweep_lease(&self.name).await {
-            let error = &error as &dyn std::error::Error;
-            tracing::debug!(error, "cannot release the sweep lease; it ends by itself");
+            tracing::debug!(error = %Chain(&error), "cannot release the sweep lease; it ends by itself");
         }
     }
 

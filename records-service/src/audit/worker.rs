@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use service_kit::shutdown::CancellationToken;
+use service_kit::{shutdown::CancellationToken, telemetry::Chain};
 
 use super::queue::{BATCH_COUNT, Message, Queue};
 use crate::{
@@ -42,7 +42,7 @@ impl Worker {
             };
             if let Err(error) = outcome {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     "the audit queue does not answer; trying again"
                 );
                 tokio::select! {
@@ -72,8 +72,7 @@ impl Worker {
                 return false;
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::error!(error, "a message is not an event");
+                tracing::error!(error = %Chain(&error), "a message is not an event");
                 return false;
             }
         };
@@ -88,8 +87,7 @@ impl Worker {
                 false
             }
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, event.id = %event.id, "cannot store an event yet");
+                tracing::warn!(error = %Chain(&error), event.id = %event.id, "cannot store an event yet");
                 false
             }
         }

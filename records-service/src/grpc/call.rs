@@ -9,6 +9,7 @@ use std::{
 
 use service_kit::{
     identity::{Caller, Verifier, VerifyError},
+    telemetry::Chain,
     trace::TraceContext,
 };
 use tonic::{Code, Request, Response, Status, metadata::MetadataMap};
@@ -20,8 +21,9 @@ use crate::error::Error;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// No call may take longer, whatever it asks for.
 const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
-/// Our answer must come before tonic's own timer, which says CANCELLED.
-const TIMEOUT_MARGIN: Duration = Duration::from_millis(5);
+/// Our answer must come before tonic's own timer, which says CANCELLED, and reach the caller before
+/// its own: we stop a twentieth of the time earlier, but no more than this.
+const TIMEOUT_MARGIN: Duration = Duration::from_millis(100);
 
 /// What a caller may be allowed to do: the permissions of the API at Auth0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +134,10 @@ fn bearer_token(metadata: &MetadataMap) -> Option<&str> {
 fn timeout_of(metadata: &MetadataMap) -> Duration {
     let asked = metadata.get("grpc-timeout").and_then(|value| parse_timeout(value.to_str().ok()?));
     match asked {
-        Some(timeout) => timeout.min(LONGEST_TIMEOUT).saturating_sub(TIMEOUT_MARGIN),
+        Some(timeout) => {
+            let timeout = timeout.min(LONGEST_TIMEOUT);
+            timeout - (timeout / 20).min(TIMEOUT_MARGIN)
+        }
         None => DEFAULT_TIMEOUT,
     }
 }
@@ -163,13 +168,13 @@ fn log<A>(result: &Result<A, Error>, took: Duration) {
         return;
     };
     let code = error.code();
-    let error = error as &dyn std::error::Error;
+    let error = Chain(error);
     match code {
-        Code::Internal => tracing::error!(?code, duration_ms, error, "failed"),
+        Code::Internal => tracing::error!(?code, duration_ms, %error, "failed"),
         Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
-            tracing::warn!(?code, duration_ms, error, "failed");
+            tracing::warn!(?code, duration_ms, %error, "failed");
         }
-        _ => tracing::info!(?code, duration_ms, error, "refused"),
+        _ => tracing::info!(?code, duration_ms, %error, "refused"),
     }
 }
 
@@ -180,7 +185,7 @@ mod tests {
     #[test]
     fn timeouts_have_eight_digits_and_a_unit() {
         assert_eq!(parse_timeout("2S"), Some(Duration::from_secs(2)));
-        assert_eq!(parse_timeout("99999999H"), Some(Duration::from_secs(99_999_999 * 3600)));
+        assert_eq!(parse_timeout("99999999H"), Some(Duration::from_hours(99_999_999)));
         assert_eq!(parse_timeout("1500m"), Some(Duration::from_millis(1500)));
         assert_eq!(parse_timeout("7u"), Some(Duration::from_micros(7)));
         for malformed in ["", "S", "5", "123456789S", "-1S", "1.5S", "1s", "5é"] {

@@ -13,7 +13,7 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use service_kit::identity::Organization;
+use service_kit::{identity::Organization, telemetry::Chain};
 
 use crate::config::Tables;
 
@@ -44,7 +44,7 @@ impl Store {
         let described = self.client.describe_table().table_name(&self.tables.records).send();
         if let Ok(Err(error)) = tokio::time::timeout(Duration::from_secs(2), described).await {
             tracing::warn!(
-                error = &error as &dyn std::error::Error,
+                error = %Chain(&error),
                 "the records table does not answer"
             );
         }

@@ -15,6 +15,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
+use crate::telemetry::Chain;
+
 /// How long keys are used before they are fetched again.
 const FRESH: Duration = Duration::from_mins(10);
 /// How long after [`FRESH`] keys are still used while the issuer does not answer.
@@ -144,7 +146,7 @@ impl Jwks {
             }
             Err(error) => {
                 tracing::warn!(
-                    error = &error as &dyn std::error::Error,
+                    error = %Chain(&error),
                     url = %self.url,
                     "cannot fetch the issuer's keys"
                 );

@@ -1,0 +1,121 @@
+//! The life of an event.
+
+use records_proto::v1 as pb;
+use serde_json::json;
+
+use crate::app::{TestApp, number, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_created_record_has_one_event_in_its_own_trail() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    let gloria = app.user("globex-admin", "globex");
+
+    let record = ada.create(&[("amount", number("1.50"))]).await.unwrap();
+    let [event] = ada.trail_of(1).await.try_into().unwrap();
+
+    assert_eq!(event.r#type, "records.record.created.v1");
+    assert_eq!(event.record, record.name);
+    assert_eq!(event.version, 1);
+    assert_eq!(event.actor, record.creator);
+    assert_eq!(event.event_time, record.create_time);
+    assert_eq!(event.changes.len(), 3);
+    assert_eq!(event.changes["amount"], pb::FieldChange { old: None, new: Some(number("1.5")) });
+    assert_eq!((event.prev_hash.len(), event.hash.len()), (0, 64));
+    assert!(event.traceparent.starts_with("00-"));
+    assert!(gloria.events(0, "").await.unwrap().events.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trail_pages_newest_first() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    for i in 0..5 {
+        ada.create(&[("title", text(&format!("No. {i}")))]).await.unwrap();
+    }
+    let all = ada.trail_of(5).await;
+
+    let first = ada.events(3, "").await.unwrap();
+    let second = ada.events(3, &first.next_page_token).await.unwrap();
+
+    assert_eq!([first.events, second.events].concat(), all);
+    assert_eq!(second.next_page_token, "");
+    assert_eq!(all[0].changes["title"].new, Some(text("No. 4")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_a_queue_that_is_down() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+
+    app.sqs.stop().await;
+    let mut names = Vec::new();
+    for _ in 0..10 {
+        names.push(ada.create(&[]).await.unwrap().name);
+    }
+    app.sqs.resume().await.unwrap();
+
+    let mut recorded: Vec<_> = ada.trail_of(10).await.into_iter().map(|e| e.record).collect();
+    recorded.sort();
+    assert_eq!(recorded, names);
+    app.wait_until_the_outbox_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_survives_a_crash_between_commit_and_send() {
+    let mut app = TestApp::start_with(&[("FAILPOINTS", "relay-before-send=sleep(600000)")]).await;
+    let record = app.user("acme-admin", "acme").create(&[]).await.unwrap();
+    assert_eq!(app.outbox_rows().await, 1);
+
+    app.kill_and_restart().await;
+
+    let [event] = app.user("acme-admin", "acme").trail_of(1).await.try_into().unwrap();
+    assert_eq!(event.record, record.name);
+    app.wait_until_the_outbox_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_wait_for_a_worker_that_is_down() {
+    let mut app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    app.kill_audit_worker();
+    let record = ada.create(&[]).await.unwrap();
+    app.wait_until_the_outbox_is_empty().await;
+
+    app.restart_audit_worker();
+
+    assert_eq!(ada.trail_of(1).await[0].record, record.name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_comes_twice_is_stored_once_and_a_forged_one_never() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    ada.create(&[]).await.unwrap();
+    ada.trail_of(1).await;
+    let payload = app.trail_payload("org_acme00000000000").await;
+
+    let mut forged: serde_json::Value = serde_json::from_str(&payload).unwrap();
+    forged["data"]["actor"]["name"] = json!("Somebody Else");
+    app.enqueue(&payload).await;
+    app.enqueue("not an event").await;
+    app.enqueue(&forged.to_string()).await;
+    // A later event shows that the earlier messages have been looked at.
+    ada.create(&[("title", text("later"))]).await.unwrap();
+
+    let trail = ada.trail_of(2).await;
+    assert_eq!(trail[0].changes["title"].new, Some(text("later")));
+    assert_eq!(trail[1].actor.as_ref().unwrap().display_name, "Ada Admin");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn text_that_sqs_refuses_arrives_unchanged() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    let odd = "\u{fffe}\u{ffff}\u{1}\u{7f}\u{85}\u{2028} end";
+
+    ada.create(&[("notes", text(odd))]).await.unwrap();
+
+    let [event] = ada.trail_of(1).await.try_into().unwrap();
+    assert_eq!(event.changes["notes"].new, Some(text(odd)));
+}

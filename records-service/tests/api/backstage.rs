@@ -1,0 +1,123 @@
+//! What a test looks up or changes past the service, straight in the tables and the queue.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::{config::Credentials, primitives::Blob, types::AttributeValue};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use crate::app::TestApp;
+
+impl TestApp {
+    async fn sdk(endpoint: String) -> SdkConfig {
+        aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
+            .endpoint_url(endpoint)
+            .load()
+            .await
+    }
+
+    async fn tables(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&Self::sdk(self.dynamodb.url()).await)
+    }
+
+    /// Overwrites the fields of a record with these, in DynamoDB's JSON.
+    pub(crate) async fn replace_fields(&self, organization: &str, name: &str, fields: &Value) {
+        let id = name.strip_prefix("records/").unwrap();
+        let updated = self
+            .tables()
+            .await
+            .update_item()
+            .table_name("records")
+            .key("Organization_ID", AttributeValue::S(organization.to_owned()))
+            .key("Record_ID", AttributeValue::S(format!("rec#{id}")))
+            .update_expression("SET #fields = :fields")
+            .expression_attribute_names("#fields", "Fields")
+            .expression_attribute_values(":fields", AttributeValue::M(attributes(fields)))
+            .send()
+            .await;
+        updated.unwrap();
+    }
+
+    /// How many events are not yet on the queue.
+    pub(crate) async fn outbox_rows(&self) -> usize {
+        let tables = self.tables().await;
+        let mut rows = 0;
+        for shard in 0..16 {
+            let answer = tables
+                .query()
+                .table_name("records-outbox")
+                .key_condition_expression("#shard = :shard")
+                .expression_attribute_names("#shard", "Shard")
+                .expression_attribute_values(":shard", AttributeValue::S(format!("{shard:02}")))
+                .send()
+                .await;
+            rows += answer.unwrap().items.unwrap_or_default().len();
+        }
+        rows
+    }
+
+    pub(crate) async fn wait_until_the_outbox_is_empty(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.outbox_rows().await > 0 {
+            assert!(Instant::now() < deadline, "the outbox is still not empty");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The stored JSON of the one event in an organization's trail.
+    pub(crate) async fn trail_payload(&self, organization: &str) -> String {
+        let answer = self
+            .tables()
+            .await
+            .query()
+            .table_name("audit-trail")
+            .key_condition_expression("Organization_ID = :organization")
+            .expression_attribute_values(
+                ":organization",
+                AttributeValue::S(organization.to_owned()),
+            )
+            .send()
+            .await;
+        let [row]: [_; 1] = answer.unwrap().items.unwrap().try_into().unwrap();
+        row["Payload"].as_s().unwrap().clone()
+    }
+
+    /// Puts anything on the audit queue.
+    pub(crate) async fn enqueue(&self, body: &str) {
+        let queue = aws_sdk_sqs::Client::new(&Self::sdk(self.sqs.url()).await);
+        let message = queue.send_message().queue_url(self.sqs.queue_url("audit-events"));
+        message.message_body(body).send().await.unwrap();
+    }
+}
+
+/// DynamoDB's JSON as the SDK has it.
+fn attributes(json: &Value) -> HashMap<String, AttributeValue> {
+    let entries = json.as_object().unwrap().iter();
+    entries.map(|(name, value)| (name.clone(), attribute(value))).collect()
+}
+
+fn attribute(json: &Value) -> AttributeValue {
+    let (kind, value) = json.as_object().unwrap().iter().next().unwrap();
+    let text = || value.as_str().unwrap().to_owned();
+    let texts = || -> Vec<String> { serde_json::from_value(value.clone()).unwrap() };
+    let blob = |text: &str| Blob::new(STANDARD.decode(text).unwrap());
+    match kind.as_str() {
+        "S" => AttributeValue::S(text()),
+        "N" => AttributeValue::N(text()),
+        "B" => AttributeValue::B(blob(&text())),
+        "BOOL" => AttributeValue::Bool(value.as_bool().unwrap()),
+        "NULL" => AttributeValue::Null(true),
+        "SS" => AttributeValue::Ss(texts()),
+        "NS" => AttributeValue::Ns(texts()),
+        "BS" => AttributeValue::Bs(texts().iter().map(|text| blob(text)).collect()),
+        "L" => AttributeValue::L(value.as_array().unwrap().iter().map(attribute).collect()),
+        "M" => AttributeValue::M(attributes(value)),
+        other => panic!("{other} is no type of DynamoDB"),
+    }
+}

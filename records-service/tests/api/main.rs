@@ -1,0 +1,12 @@
+//! records-service through its front door: the real binary on fresh tables, a fresh queue and a
+//! fresh identity provider, called over gRPC.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod app;
+mod audit;
+mod backstage;
+mod failures;
+mod identity;
+mod records;
+mod start;

@@ -1,0 +1,81 @@
+//! Starting, with good and bad configuration.
+
+use std::process::Command;
+
+use crate::app::{TestApp, command};
+
+#[test]
+fn every_configuration_mistake_is_listed_before_anything_binds() {
+    let output = Command::new(env!("CARGO_BIN_EXE_records-service"))
+        .arg("serve")
+        .env_clear()
+        .envs([
+            ("AUTH0_ISSUER_URL", "ftp://issuer.example"),
+            ("AUDIT_QUEUE_URL", "no url"),
+            ("PAGE_TOKEN_SECRET_FILE", "/does/not/exist"),
+            ("RECORDS_ADDRESS", "everywhere"),
+            ("GRPC_REFLECTION", "perhaps"),
+        ])
+        .output()
+        .unwrap();
+
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{printed}");
+    for variable in [
+        "AUTH0_ISSUER_URL",
+        "AUTH0_AUDIENCE",
+        "AUDIT_QUEUE_URL",
+        "PAGE_TOKEN_SECRET_FILE",
+        "RECORDS_ADDRESS",
+        "GRPC_REFLECTION",
+    ] {
+        assert!(printed.contains(&format!("\n  {variable}: ")), "{variable} is not in:\n{printed}");
+    }
+    assert!(!String::from_utf8(output.stdout).unwrap().contains("listening"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn provisioning_again_changes_nothing() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    let record = ada.create(&[]).await.unwrap();
+
+    let again = command("provision", &app.dynamodb, &app.sqs, &app.auth0).output().unwrap();
+
+    let printed = String::from_utf8(again.stdout).unwrap();
+    assert!(again.status.success(), "{printed}");
+    assert!(printed.ends_with(&format!("AUDIT_QUEUE_URL={}\n", app.sqs.queue_url("audit-events"))));
+    assert_eq!(ada.get(&record.name).await.unwrap(), record);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_and_the_contract_can_be_asked_for_without_a_token() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+
+    let app = TestApp::start().await;
+
+    for service in ["", "records.v1.RecordsService", "records.v1.AuditService"] {
+        let request = HealthCheckRequest { service: service.to_owned() };
+        let answer = HealthClient::new(app.channel.clone()).check(request).await.unwrap();
+        assert_eq!(answer.into_inner().status, 1, "{service}");
+    }
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut answers = ServerReflectionClient::new(app.channel.clone())
+        .server_reflection_info(tokio_stream::once(list))
+        .await
+        .unwrap()
+        .into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response;
+    let Some(MessageResponse::ListServicesResponse(services)) = answer else {
+        panic!("{answer:?}")
+    };
+    let names: Vec<_> = services.service.into_iter().map(|service| service.name).collect();
+    assert!(names.contains(&"records.v1.FormsService".to_owned()), "{names:?}");
+}
