@@ -81,7 +81,7 @@ impl Error {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Invalid(_) => Problem::BadRequest,
-            Self::InvalidPageToken(_) => Problem::BadRequest,
+            Self::InvalidPageToken(_) => Problem::BadPageToken,
             Self::ForeignForm(_) => Problem::FormExpired,
             Self::Unauthenticated | Self::TokenRefused(_) => Problem::LoginExpired,
             Self::Forbidden(_) => Problem::Forbidden,

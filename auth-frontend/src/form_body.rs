@@ -66,11 +66,6 @@ impl Inputs {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Takes an input out.
-    pub fn take(&mut self, name: &str) -> Option<String> {
-        self.0.remove(name)
-    }
-
     /// All inputs, ordered by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use records_proto::v1::{Field, FieldType, Form, Value, value::Kind};
 
 use crate::{
+    csrf::TOKEN_INPUT,
     form_body::Inputs,
     pages::{FormField, Input},
     records_client::Violation,
@@ -14,6 +15,8 @@ use crate::{
 
 /// The hidden input that makes a second sending of the same form harmless.
 pub const REQUEST_ID_INPUT: &str = "request_id";
+/// The inputs that are of the page and not of the record.
+const PAGE_INPUTS: [&str; 2] = [TOKEN_INPUT, REQUEST_ID_INPUT];
 
 /// The record's fields: what was typed, each in the type of its field. What is left blank is left
 /// out. Inputs that the form does not have, and texts that are no value of their field's type, go
@@ -29,7 +32,7 @@ pub fn record_fields(form: &Form, inputs: &Inputs) -> BTreeMap<String, Value> {
         };
         Some((name.to_owned(), Value { kind: Some(kind) }))
     };
-    inputs.iter().filter_map(value).collect()
+    inputs.iter().filter(|(name, _)| !PAGE_INPUTS.contains(name)).filter_map(value).collect()
 }
 
 fn kind(field_type: FieldType, typed: &str) -> Kind {
@@ -170,6 +173,12 @@ mod tests {
         assert_eq!(made_of("amount", "ten"), Some(Kind::NumberValue("ten".to_owned())));
         assert_eq!(made_of("urgent", "perhaps"), Some(text("perhaps")));
         assert_eq!(made_of("unknown", ""), Some(text("")));
+    }
+
+    #[test]
+    fn what_is_of_the_page_is_not_of_the_record() {
+        assert_eq!(made_of(TOKEN_INPUT, "x"), None);
+        assert_eq!(made_of(REQUEST_ID_INPUT, "x"), None);
     }
 
     #[test]

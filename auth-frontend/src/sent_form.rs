@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub struct SentForm {
     person: SignedIn,
-    inputs: Inputs,
+    inputs: Arc<Inputs>,
 }
 
 /// A form from a page of this origin, but of another session: the person has logged in again since
@@ -27,7 +27,7 @@ pub struct StaleForm {
     /// Who sent it.
     pub person: SignedIn,
     /// What was typed.
-    pub inputs: Inputs,
+    pub inputs: Arc<Inputs>,
 }
 
 impl SentForm {
@@ -35,12 +35,11 @@ impl SentForm {
     ///
     /// # Errors
     /// [`StaleForm`].
-    pub fn confirm(mut self) -> Result<(SignedIn, Inputs), Box<StaleForm>> {
-        let token = self.inputs.take(csrf::TOKEN_INPUT);
-        if self.person.session().is_form_token(token.as_deref()) {
+    pub fn confirm(self) -> Result<(SignedIn, Arc<Inputs>), StaleForm> {
+        if self.person.session().is_form_token(self.inputs.get(csrf::TOKEN_INPUT)) {
             Ok((self.person, self.inputs))
         } else {
-            Err(Box::new(StaleForm { person: self.person, inputs: self.inputs }))
+            Err(StaleForm { person: self.person, inputs: self.inputs })
         }
     }
 }
@@ -58,15 +57,16 @@ impl FromRequest<Arc<Site>> for SentForm {
 ///
 /// # Errors
 /// [`Error::ForeignForm`], [`Error::TooLarge`], [`Error::Invalid`] or [`Error::Unavailable`].
-pub async fn read(request: Request, site: &Site) -> Result<(Option<SignedIn>, Inputs), Error> {
+pub async fn read(request: Request, site: &Site) -> Result<(Option<SignedIn>, Arc<Inputs>), Error> {
     let (parts, body) = request.into_parts();
     if !csrf::is_same_origin(&parts.headers, &site.origin) {
         return Err(Error::ForeignForm("it was sent by another site"));
     }
     // The body comes first even where it is of no use: browsers show an answer only when they
     // could send all they had to say.
-    let inputs = Inputs::read(&parts.headers, body).await?;
+    let inputs = Arc::new(Inputs::read(&parts.headers, body).await?);
     let visit = visit::of(&parts)?;
+    visit.keep(Arc::clone(&inputs));
     let person = SignedIn::find(site, &parts.headers, &visit).await?;
     Ok((person, inputs))
 }

@@ -18,7 +18,8 @@ use service_kit::trace::TraceContext;
 
 use crate::{
     error::Error,
-    pages::{ErrorPage, Page},
+    form_body::Inputs,
+    pages::{ErrorPage, Page, Problem},
     present,
     records_client::OnBehalfOf,
     return_path::ReturnPath,
@@ -35,6 +36,16 @@ const LONGEST: Duration = Duration::from_secs(20);
 pub struct Visit {
     trace: TraceContext,
     session: OnceLock<Arc<Session>>,
+    sent: OnceLock<Arc<Inputs>>,
+}
+
+impl Visit {
+    /// Remembers a form that was sent, so that a page that tells of a failure can keep what was
+    /// typed.
+    pub fn keep(&self, inputs: Arc<Inputs>) {
+        // A request has one form.
+        let _ = self.sent.set(inputs);
+    }
 }
 
 /// Somebody who is logged in. A handler that takes it is not reached by anybody else.
@@ -117,7 +128,11 @@ pub fn of(parts: &Parts) -> Result<Arc<Visit>, Error> {
 /// The middleware around every route.
 pub async fn observe(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let visit = Arc::new(Visit { trace: TraceContext::random(), session: OnceLock::new() });
+    let visit = Arc::new(Visit {
+        trace: TraceContext::random(),
+        session: OnceLock::new(),
+        sent: OnceLock::new(),
+    });
     request.extensions_mut().insert(Arc::clone(&visit));
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
@@ -195,7 +210,10 @@ impl Site {
         asked: &Asked<'_>,
         reference: &str,
     ) -> Response {
-        let problem = error.problem();
+        let problem = match error.problem() {
+            Problem::LoginExpired if !asked.is_read() => Problem::LoginExpiredWhileSending,
+            problem => problem,
+        };
         let mut page = ErrorPage::new(&problem, reference);
         let return_to = match error {
             Error::Login { return_to, .. } => Some(return_to.clone()),
@@ -204,6 +222,9 @@ impl Site {
         };
         if let Some(return_to) = return_to {
             page = page.returning_to(return_to.as_str());
+        }
+        if let (Some(inputs), Some(path)) = (visit.sent.get(), asked.path()) {
+            page = page.keeping(path.as_str(), inputs.iter());
         }
         let is_over = matches!(error, Error::TokenRefused(_));
         if let Some(session) = visit.session.get().filter(|_| !is_over) {

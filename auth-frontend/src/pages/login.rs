@@ -21,6 +21,8 @@ pub struct Login {
 pub enum Notice {
     /// The person logged out.
     SignedOut,
+    /// The person logged out here, and the login service could not be told.
+    SignedOutHereOnly,
     /// The session ended by itself.
     SessionExpired,
     /// The page asked for is only for people who are logged in.

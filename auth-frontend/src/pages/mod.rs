@@ -11,6 +11,7 @@ mod form;
 mod frame;
 mod home;
 mod login;
+mod problem;
 mod records;
 
 #[cfg(test)]
@@ -23,11 +24,12 @@ use tera::{Context, Tera};
 
 pub use audit::{Action, AuditEntry, AuditTrail, Change};
 pub use display::{Actor, ActorKind, DisplayValue, Moment};
-pub use error::{ErrorPage, Problem};
+pub use error::ErrorPage;
 pub use form::{FormField, Input, RecordForm};
 pub use frame::{Chrome, Paging, Section};
 pub use home::{Home, RecentRecord};
 pub use login::{Login, Notice};
+pub use problem::Problem;
 pub use records::{Column, RecordRow, RecordView, RecordsTable, ShownField};
 
 use crate::assets;

@@ -105,9 +105,9 @@ fn not_finished(error: OidcError, attempt: LoginAttempt) -> Error {
     let problem = match &error {
         OidcError::Unavailable(..) => Problem::LoginServiceDown,
         OidcError::CodeExpired => Problem::LoginAttemptExpired,
-        OidcError::Organization(OrganizationMismatch::None) => Problem::NotAMember(None),
+        OidcError::Organization(OrganizationMismatch::None) => Problem::NoOrganization,
         OidcError::Organization(OrganizationMismatch::Other) => {
-            Problem::NotAMember(attempt.organization)
+            Problem::WrongOrganization(attempt.organization)
         }
         OidcError::Unacceptable(..) => return Error::Internal(Box::new(error)),
     };

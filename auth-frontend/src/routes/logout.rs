@@ -42,7 +42,7 @@ pub async fn logout(State(site): State<Arc<Site>>, request: Request) -> Result<R
                 Err(error) => {
                     let trace_id = person.caller().trace.trace_id();
                     tracing::warn!(trace_id, error = %Chain(&error), "logged out here but not at the provider");
-                    let notice = Some(Notice::SignedOut);
+                    let notice = Some(Notice::SignedOutHereOnly);
                     site.show(&Login { notice, ..Login::default() })?.into_response()
                 }
             }

@@ -107,7 +107,7 @@ pub async fn show(
 pub async fn new(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Response, Error> {
     person.with(permission::CREATE_RECORDS)?;
     let form = site.records.get_form(person.caller()).await?;
-    Filled { form, inputs: Inputs::default(), violations: Vec::new() }.show(
+    Filled { form, inputs: Arc::default(), violations: Vec::new() }.show(
         &site,
         &person,
         StatusCode::OK,
@@ -155,7 +155,7 @@ pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Res
 /// A form with what was typed and what is wrong with it.
 struct Filled {
     form: Form,
-    inputs: Inputs,
+    inputs: Arc<Inputs>,
     violations: Vec<Violation>,
 }
 
@@ -166,7 +166,7 @@ impl Filled {
         person: &SignedIn,
         status: StatusCode,
     ) -> Result<Response, Error> {
-        let mut request_id = self.inputs.take(record_form::REQUEST_ID_INPUT);
+        let mut request_id = self.inputs.get(record_form::REQUEST_ID_INPUT).map(ToOwned::to_owned);
         if let Some(used) =
             self.violations.iter_mut().find(|violation| violation.path == "request_id")
         {

@@ -109,6 +109,7 @@ pub(super) fn logins() -> Vec<Login> {
     vec![
         Login::default(),
         Login { notice: Some(Notice::SignedOut), ..Login::default() },
+        Login { notice: Some(Notice::SignedOutHereOnly), ..Login::default() },
         Login {
             organization: "acme".into(),
             notice: Some(Notice::SessionExpired),
@@ -156,13 +157,18 @@ pub(super) fn errors() -> Vec<ErrorPage> {
     let reference = "4bf92f3577b34da6a3ce929d0e0e4736";
     let outside = [
         Problem::BadRequest,
+        Problem::BadPageToken,
         Problem::LoginExpired,
+        Problem::LoginExpiredWhileSending,
         Problem::LoginDenied,
         Problem::LoginServiceDown,
         Problem::LoginAttemptExpired,
         Problem::TooManyRequests(None),
         Problem::NotAMember(None),
         Problem::NotAMember(Some(ATTRIBUTE.into())),
+        Problem::NoOrganization,
+        Problem::WrongOrganization(None),
+        Problem::WrongOrganization(Some(SCRIPT.into())),
         Problem::UnknownOrganization(None),
         Problem::UnknownOrganization(Some(SCRIPT.into())),
     ];
@@ -183,5 +189,8 @@ pub(super) fn errors() -> Vec<ErrorPage> {
         .map(|problem| ErrorPage::new(&problem, reference).returning_to("/records?a=b&c=\"zzq\""));
     let inside = inside.map(|problem| ErrorPage::new(&problem, reference).within(chrome()));
     let hostile = ErrorPage::new(&Problem::Internal, ATTRIBUTE).within(hostile_chrome());
-    outside.into_iter().chain(inside).chain([hostile]).collect()
+    let typed = [("title", ATTRIBUTE), (ATTRIBUTE, SCRIPT)];
+    let kept = [Problem::Unavailable, Problem::LoginExpiredWhileSending]
+        .map(|problem| ErrorPage::new(&problem, reference).keeping("/records", typed.into_iter()));
+    outside.into_iter().chain(inside).chain([hostile]).chain(kept).collect()
 }

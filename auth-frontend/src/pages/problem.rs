@@ -1,0 +1,280 @@
+//! What a person can run into, in words: what happened, and what to do next. It never says why
+//! inside.
+
+/// What a person can run into.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// The address or the form makes no sense.
+    BadRequest,
+    /// The address of a further page of a list serves no longer, or never did.
+    BadPageToken,
+    /// The form was sent from elsewhere or by an older session.
+    FormExpired,
+    /// Not logged in, or not any more.
+    LoginExpired,
+    /// Not logged in any more when a form was sent.
+    LoginExpiredWhileSending,
+    /// Logged in, but without the permission.
+    Forbidden,
+    /// No such page.
+    PageNotFound,
+    /// No such record, or one that the person's organization does not have.
+    RecordNotFound,
+    /// The address does not take this method.
+    MethodNotAllowed,
+    /// What was sent is too large.
+    TooLarge,
+    /// Too many requests; how many seconds to wait, where known.
+    TooManyRequests(Option<u32>),
+    /// A fault of ours.
+    Internal,
+    /// The login service does not answer, or answers nonsense.
+    LoginServiceDown,
+    /// The records cannot be reached, or there is too much to do.
+    Unavailable,
+    /// It took too long.
+    TimedOut,
+    /// The login was broken off or refused at the login service.
+    LoginDenied,
+    /// The person does not belong to the organization, which is named as it was typed.
+    NotAMember(Option<String>),
+    /// The login is for another organization than was asked for, which is named as it was typed.
+    WrongOrganization(Option<String>),
+    /// The login is for no organization at all.
+    NoOrganization,
+    /// There is no such organization, which is named as it was typed.
+    UnknownOrganization(Option<String>),
+    /// The login took too long, was finished already, or began in another browser.
+    LoginAttemptExpired,
+}
+
+impl Problem {
+    /// The HTTP status code that belongs to it.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::BadRequest
+            | Self::BadPageToken
+            | Self::LoginAttemptExpired
+            | Self::UnknownOrganization(_) => 400,
+            Self::LoginExpired | Self::LoginExpiredWhileSending => 401,
+            Self::FormExpired
+            | Self::Forbidden
+            | Self::LoginDenied
+            | Self::NotAMember(_)
+            | Self::WrongOrganization(_)
+            | Self::NoOrganization => 403,
+            Self::PageNotFound | Self::RecordNotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::TooLarge => 413,
+            Self::TooManyRequests(_) => 429,
+            Self::Internal => 500,
+            Self::LoginServiceDown | Self::Unavailable => 503,
+            Self::TimedOut => 504,
+        }
+    }
+
+    pub(super) fn title(&self) -> &'static str {
+        match self {
+            Self::BadRequest => "We could not read that request",
+            Self::FormExpired => "This form is no longer valid",
+            Self::BadPageToken => "This part of the list is no longer at hand",
+            Self::LoginExpired | Self::LoginExpiredWhileSending => "Please log in again",
+            Self::Forbidden => "You are not allowed to do this",
+            Self::PageNotFound => "There is no such page",
+            Self::RecordNotFound => "There is no such record",
+            Self::MethodNotAllowed => "That does not work here",
+            Self::TooLarge => "That is too much at once",
+            Self::TooManyRequests(_) => "Too many requests",
+            Self::Internal => "Something went wrong on our side",
+            Self::LoginServiceDown => "The login service does not answer",
+            Self::Unavailable => "The records cannot be reached just now",
+            Self::TimedOut => "That took too long",
+            Self::LoginDenied => "You were not logged in",
+            Self::NotAMember(_) => "You are not a member of this organization",
+            Self::WrongOrganization(_) => "You were logged in to another organization",
+            Self::NoOrganization => "Your login is for no organization",
+            Self::UnknownOrganization(_) => "There is no such organization",
+            Self::LoginAttemptExpired => "This login can no longer be finished",
+        }
+    }
+
+    pub(super) fn explanation(&self) -> String {
+        match self {
+            Self::BadRequest => "The address or the form that reached us is incomplete or damaged.",
+            Self::BadPageToken => {
+                "The address of a further page serves for a day, and only for the list that it \
+                 came from."
+            }
+            Self::FormExpired => {
+                "It was opened before you last logged in, or sent from somewhere else. Nothing \
+                 was saved."
+            }
+            Self::LoginExpired => {
+                "You have been logged out, because you were away for a while or your login reached \
+                 its end."
+            }
+            Self::LoginExpiredWhileSending => {
+                "You had been logged out before this was sent, so what you typed is not saved yet."
+            }
+            Self::Forbidden => {
+                "Your account does not have the permission for it. Nothing was changed."
+            }
+            Self::PageNotFound => "The address may be mistyped, or the page has moved.",
+            Self::RecordNotFound => {
+                "It may have been deleted, or the address is not quite right, or it belongs to an \
+                 organization that you are not logged in to."
+            }
+            Self::MethodNotAllowed => "The address exists, but it cannot be used in this way.",
+            Self::TooLarge => {
+                "A record holds about 128 kilobytes, roughly sixty pages of text. Nothing was saved."
+            }
+            Self::TooManyRequests(Some(1)) => {
+                "More requests came in than we can take. Wait a second before the next one."
+            }
+            Self::TooManyRequests(Some(seconds)) => {
+                return format!(
+                    "More requests came in than we can take. Wait {seconds} seconds before the \
+                     next one."
+                );
+            }
+            Self::TooManyRequests(None) => {
+                "More requests came in than we can take. Wait a moment before the next one."
+            }
+            Self::Internal => "It is not your fault. What happened has been written down.",
+            Self::LoginServiceDown => {
+                "It checks who you are, and without it nobody can log in. This usually passes \
+                 within minutes."
+            }
+            Self::Unavailable => {
+                "The service that keeps them is busy or being restarted. This usually passes \
+                 within seconds."
+            }
+            Self::TimedOut => {
+                "We could not get an answer in time. If you were saving, look at the records \
+                 before you send it again."
+            }
+            Self::LoginDenied => "The login was cancelled, or your account was refused.",
+            Self::NotAMember(Some(organization)) => {
+                return format!(
+                    "Your login is right, but your account does not belong to “{organization}”."
+                );
+            }
+            Self::NotAMember(None) => {
+                "Your login is right, but your account does not belong to the organization that \
+                 you chose."
+            }
+            Self::WrongOrganization(Some(organization)) => {
+                return format!(
+                    "You asked for “{organization}”, and the login came back for another one. So \
+                     that nothing lands in the wrong place, you were not let in."
+                );
+            }
+            Self::WrongOrganization(None) => {
+                "The login came back for another organization than you asked for. So that nothing \
+                 lands in the wrong place, you were not let in."
+            }
+            Self::NoOrganization => {
+                "Records belong to organizations, and your account was logged in to none."
+            }
+            Self::UnknownOrganization(Some(organization)) => {
+                return format!(
+                    "Nothing here is called “{organization}”. The name is the short one, such as \
+                     “acme”."
+                );
+            }
+            Self::UnknownOrganization(None) => {
+                "Nothing here has that name. The name is the short one, such as “acme”."
+            }
+            Self::LoginAttemptExpired => {
+                "It was started more than ten minutes ago, in another browser, or has been \
+                 finished already."
+            }
+        }
+        .to_owned()
+    }
+
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Self::BadRequest => "Go back and try once more.",
+            Self::FormExpired => {
+                "Go back, copy what you typed, reload the page, and send it again."
+            }
+            Self::BadPageToken => "Begin again with the newest.",
+            Self::LoginExpired => "Log in and you go on where you were.",
+            Self::LoginExpiredWhileSending => {
+                "Log in again in another tab, then come back to this one and send it again."
+            }
+            Self::Forbidden => {
+                "If you need it for your work, ask an administrator of your organization."
+            }
+            Self::PageNotFound | Self::RecordNotFound => {
+                "Start from the beginning and find your way from there."
+            }
+            Self::MethodNotAllowed => "Start from the beginning and use the links and buttons.",
+            Self::TooLarge => "Go back, shorten the longest text, and send it again.",
+            Self::TooManyRequests(_) => "Then try again.",
+            Self::Internal | Self::Unavailable | Self::TimedOut | Self::LoginServiceDown => {
+                "Try again in a moment. If it stays, give the reference below to your administrator."
+            }
+            Self::LoginDenied => {
+                "Try again, or ask an administrator of your organization to look at your account."
+            }
+            Self::NotAMember(_) => {
+                "Choose another organization, or ask an administrator of this one to invite you."
+            }
+            Self::WrongOrganization(_) | Self::NoOrganization => {
+                "Try again, and choose the organization in the login. If that does not help, log \
+                 out at the login service first."
+            }
+            Self::UnknownOrganization(_) => {
+                "Check the spelling, or leave the field empty and the login asks you."
+            }
+            Self::LoginAttemptExpired => "Start it again; nothing was lost.",
+        }
+    }
+
+    /// What the page's one button does.
+    pub(super) fn way_on(&self) -> WayOn {
+        match self {
+            Self::LoginExpired
+            | Self::LoginExpiredWhileSending
+            | Self::LoginAttemptExpired
+            | Self::LoginDenied => WayOn::LogIn,
+            Self::NotAMember(_)
+            | Self::WrongOrganization(_)
+            | Self::NoOrganization
+            | Self::UnknownOrganization(_) => WayOn::ChooseOrganization,
+            Self::LoginServiceDown => WayOn::TryAgain,
+            Self::BadPageToken => WayOn::FirstPage,
+            _ => WayOn::Start,
+        }
+    }
+
+    /// Whether the same form may be sent again to some good.
+    pub(super) fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::LoginExpiredWhileSending
+                | Self::TooManyRequests(_)
+                | Self::Internal
+                | Self::Unavailable
+                | Self::TimedOut
+        )
+    }
+}
+
+/// The one thing to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WayOn {
+    /// Log in, and go on where it was.
+    LogIn,
+    /// Choose an organization to log in to.
+    ChooseOrganization,
+    /// Begin the login once more.
+    TryAgain,
+    /// Go to the beginning of the list.
+    FirstPage,
+    /// Go to the start page.
+    Start,
+}
