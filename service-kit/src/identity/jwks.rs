@@ -62,6 +62,8 @@ struct Snapshot {
     keys: HashMap<String, Arc<DecodingKey>>,
     fetched: Option<Instant>,
     attempted: Option<Instant>,
+    /// When the last fetch began for a key id that was not among fresh keys.
+    sought: Option<Instant>,
 }
 
 impl Snapshot {
@@ -72,9 +74,12 @@ impl Snapshot {
     /// Whether a fetch may be tried now for the sake of a key id that is not in the snapshot, or
     /// of the snapshot's age.
     fn may_fetch(&self) -> bool {
-        let cooldown =
-            if self.is_younger_than(FRESH) { UNKNOWN_KEY_COOLDOWN } else { FAILURE_COOLDOWN };
-        self.attempted.is_none_or(|at| at.elapsed() >= cooldown)
+        let (last, cooldown) = if self.is_younger_than(FRESH) {
+            (self.sought, UNKNOWN_KEY_COOLDOWN)
+        } else {
+            (self.attempted, FAILURE_COOLDOWN)
+        };
+        last.is_none_or(|at| at.elapsed() >= cooldown)
     }
 }
 
@@ -134,10 +139,14 @@ impl Jwks {
         if !self.read(Snapshot::may_fetch) {
             return;
         }
+        let sought = self.read(|snapshot| snapshot.is_younger_than(FRESH));
         let fetched = self.download().await;
         let now = Instant::now();
         let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
         snapshot.attempted = Some(now);
+        if sought {
+            snapshot.sought = Some(now);
+        }
         match fetched {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), "fetched the issuer's keys");
