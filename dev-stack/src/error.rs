@@ -39,6 +39,14 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// Another process keeps its state in the same folder.
+    #[error(
+        "another dev-stack is using this folder ({path} is locked); stop it, or choose another with --data"
+    )]
+    InUse {
+        /// The locked file.
+        path: PathBuf,
+    },
     /// A stored file is not what this version writes.
     #[error("{path} is not readable by this version ({problem}); delete it to start anew")]
     Damaged {

@@ -36,6 +36,28 @@
 //! `set_token_lifetime`, `end_sessions`, `add_member`, `remove_member`, `invite`, `id_token_claims`,
 //! `jwks`. Its login pages are plain forms: `organization`, then `username` and `password`, each
 //! with a hidden `state` and a cookie.
+//!
+//! [`Stack`] is the whole system with the services as their real binaries, which
+//! `cargo build --workspace` has put beside the running test:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), dev_stack::Error> {
+//! use dev_stack::{Service, Stack, StackOptions};
+//!
+//! // Free ports, in memory, nothing restarted by itself; every field can be changed.
+//! let stack = Stack::start(StackOptions::for_test()?).await?;
+//! stack.app_url(); // the pages
+//! stack.grpc_url();
+//! stack.ops_url(Service::Audit);
+//! stack.auth0().user_token("acme-admin", "acme")?;
+//! stack.sqs().stop().await; // and resume(), and the same of dynamodb() and auth0()
+//! stack.kill(Service::Records).await; // SIGKILL; stop_service() is SIGTERM
+//! stack.restart(Service::Records, &[("RUST_LOG", "debug")]).await?;
+//! stack.logs(Service::Frontend).iter().any(|line| line.contains("listening"));
+//! stack.stop().await;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod auth0;
 mod dynamodb;
@@ -44,6 +66,7 @@ mod ports;
 pub mod samples;
 mod server;
 pub mod sqs;
+mod stack;
 mod storage;
 
 pub use auth0::{Auth0, Auth0Options};
@@ -51,4 +74,8 @@ pub use dynamodb::DynamoDb;
 pub use error::Error;
 pub use ports::free_port;
 pub use sqs::Sqs;
+pub use stack::{
+    AUDIT_QUEUE, EmulatorOptions, Emulators, LogLine, Service, Stack, StackOptions, StackPorts,
+    Variable, binaries_beside_this_program,
+};
 pub use storage::Storage;

@@ -37,6 +37,18 @@ impl Storage {
     }
 }
 
+/// Keeps other processes from using the same folder, for as long as the file is held.
+pub(crate) fn lock(storage: &Storage) -> Result<Option<fs::File>, Error> {
+    let Some(path) = storage.file("lock")? else { return Ok(None) };
+    let failed = |source| Error::Storage { path: path.clone(), source };
+    let file = fs::File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::InUse { path }),
+        Err(fs::TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
 /// Makes the folder with all its parents, readable by its owner alone.
 pub(crate) fn make_private_folder(folder: &Path) -> Result<(), Error> {
     let storage = |source| Error::Storage { path: folder.to_owned(), source };
