@@ -100,6 +100,8 @@ impl Emulators {
             ("OUTBOX_TABLE", "records-outbox".to_owned()),
             ("AUDIT_TABLE", "audit-trail".to_owned()),
             ("AUDIT_QUEUE_NAME", AUDIT_QUEUE.to_owned()),
+            // The local DynamoDB has neither point-in-time recovery nor deletion protection.
+            ("TABLE_PROTECTION", "false".to_owned()),
             ("AUDIT_QUEUE_URL", self.sqs.queue_url(AUDIT_QUEUE)),
             ("PAGE_TOKEN_SECRET", self.secrets.page_token_secret.clone()),
         ]

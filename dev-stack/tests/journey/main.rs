@@ -1,0 +1,127 @@
+//! The whole system as people see it: every real process, and headless Chromium in front.
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod browser;
+
+use std::time::{Duration, Instant};
+
+use browser::Browser;
+use dev_stack::{Stack, StackOptions};
+
+const DIGITS: &str = "12345678901234567890123456789012345678";
+
+async fn start() -> Stack {
+    Stack::start(StackOptions::for_test().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_goes_from_the_form_to_the_trail_of_its_own_organization() {
+    let Some(ada) = Browser::start().await else { return };
+    let stack = start().await;
+    let app = stack.app_url();
+
+    ada.log_in(app, "acme", "acme-admin").await;
+    assert_eq!(ada.path().await, "/home");
+    assert!(ada.text().await.contains("acme"));
+    ada.open(app, "/records").await;
+    assert!(ada.text().await.contains("No records yet"));
+    ada.click_link("Fill in a record").await;
+
+    // A first try with mistakes keeps what was typed and says what is wrong beside each field.
+    ada.type_into("title", "Party 🎉 <b>supplies</b>").await;
+    ada.type_into("amount", "twelve").await;
+    ada.click("form.record-form button").await;
+    let page = ada.text().await;
+    assert!(page.contains("The record is not saved yet"), "{page}");
+    assert!(page.contains("Category is required."), "{page}");
+    assert_eq!(ada.value_of("title").await, "Party 🎉 <b>supplies</b>");
+    assert_eq!(ada.value_of("amount").await, "twelve");
+
+    ada.type_into("amount", DIGITS).await;
+    ada.choose("category", "Asset").await;
+    ada.click("form.record-form button").await;
+    let saved = Instant::now();
+    let record = ada.path().await;
+    assert!(record.starts_with("/records/0"), "{record}");
+    let page = ada.text().await;
+    assert!(page.contains("Party 🎉 <b>supplies</b>"), "{page}");
+    assert!(page.contains(DIGITS), "{page}");
+
+    ada.open(app, "/audit").await;
+    while !ada.text().await.contains(&record["/records/".len()..]) {
+        assert!(saved.elapsed() < Duration::from_secs(2), "no event after {:?}", saved.elapsed());
+        ada.open(app, "/audit").await;
+    }
+    assert_eq!(ada.count("ol.events > li").await, 1);
+    ada.open(app, "/records").await;
+    assert_eq!(ada.count("table.records tbody tr").await, 1);
+    assert!(ada.text().await.contains(DIGITS));
+
+    let gloria = Browser::start().await.unwrap();
+    gloria.log_in(app, "globex", "globex-admin").await;
+    gloria.open(app, "/records").await;
+    assert!(gloria.text().await.contains("No records yet"));
+    gloria.open(app, &record).await;
+    let page = gloria.text().await;
+    assert!(page.contains("404") && !page.contains("Party"), "{page}");
+    gloria.open(app, "/audit").await;
+    assert!(gloria.text().await.contains("Nothing has happened yet"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_double_click_makes_one_record() {
+    let Some(ada) = Browser::start().await else { return };
+    let stack = start().await;
+    let app = stack.app_url();
+    ada.log_in(app, "acme", "acme-admin").await;
+    ada.open(app, "/records/new").await;
+    ada.type_into("title", "Once").await;
+    ada.choose("category", "Other").await;
+
+    ada.double_click("form.record-form button").await;
+    ada.open(app, "/records").await;
+
+    assert_eq!(ada.count("table.records tbody tr").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_viewer_finds_no_way_to_create() {
+    let Some(vera) = Browser::start().await else { return };
+    let stack = start().await;
+    let app = stack.app_url();
+
+    vera.log_in(app, "acme", "acme-viewer").await;
+    for page in ["/home", "/records"] {
+        vera.open(app, page).await;
+        assert_eq!(vera.count("a[href='/records/new']").await, 0, "{page}");
+        assert_eq!(vera.count("a[href='/audit']").await, 0, "{page}");
+    }
+    vera.open(app, "/records/new").await;
+
+    assert!(vera.text().await.contains("403"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_logout_the_back_button_shows_nothing_private() {
+    let Some(ada) = Browser::start().await else { return };
+    let stack = start().await;
+    let app = stack.app_url();
+    ada.log_in(app, "acme", "acme-admin").await;
+    ada.open(app, "/records/new").await;
+    ada.type_into("title", "A secret plan").await;
+    ada.choose("category", "Other").await;
+    ada.click("form.record-form button").await;
+    assert!(ada.text().await.contains("A secret plan"));
+
+    ada.click("form.logout button").await;
+    assert!(ada.text().await.contains("You are logged out."));
+
+    for _ in 0..4 {
+        ada.back().await;
+        let page = ada.text().await;
+        assert!(!page.contains("A secret plan") && !page.contains("Ada Admin"), "{page}");
+    }
+    // The local Auth0 has forgotten her as well: it asks for the password again.
+    ada.begin_login(app, "acme").await;
+    assert_eq!(ada.count("input[name=password]").await, 1);
+}
