@@ -110,7 +110,8 @@ impl App {
     /// # Errors
     /// When the operating system does not tell the addresses.
     pub async fn run(self, stopping: CancellationToken) -> io::Result<()> {
-        tracing::info!(address = %self.address()?, ops_address = %self.ops_address()?, "listening");
+        tracing::info!(address = %self.address()?, "listening");
+        tracing::info!(address = %self.ops_address()?, port = "ops", "listening");
         let Self { listener, ops, readiness, router, shutdown_pause } = self;
         let ops_stopping = CancellationToken::new();
         let ops = tokio::spawn(ops.run(ops_stopping.clone()));

@@ -46,16 +46,18 @@ struct Snapshot {
     metadata: Option<Arc<ProviderMetadataWithLogout>>,
     fetched: Option<Instant>,
     attempted: Option<Instant>,
+    /// When the last fetch began for a key that was not among those fetched before.
+    sought: Option<Instant>,
 }
 
 impl Snapshot {
     fn younger_than(&self, age: Duration) -> Option<Arc<ProviderMetadataWithLogout>> {
         self.metadata.clone().filter(|_| self.fetched.is_some_and(|at| at.elapsed() < age))
     }
+}
 
-    fn was_attempted_within(&self, cooldown: Duration) -> bool {
-        self.attempted.is_some_and(|at| at.elapsed() < cooldown)
-    }
+fn within(last: Option<Instant>, cooldown: Duration) -> bool {
+    last.is_some_and(|at| at.elapsed() < cooldown)
 }
 
 /// One provider.
@@ -84,7 +86,7 @@ impl Provider {
             let provider = Arc::clone(self);
             tokio::spawn(async move {
                 if let Ok(_turn) = provider.fetching.try_lock() {
-                    provider.fetch_unless_tried_within(FAILURE_COOLDOWN).await;
+                    provider.fetch_for_age().await;
                 }
             });
             return Ok(metadata);
@@ -93,42 +95,53 @@ impl Provider {
         if let Some(metadata) = self.read(|snapshot| snapshot.younger_than(FRESH)) {
             return Ok(metadata);
         }
-        self.fetch_unless_tried_within(FAILURE_COOLDOWN).await;
+        self.fetch_for_age().await;
         self.read(|snapshot| snapshot.younger_than(FRESH)).ok_or(Unavailable)
     }
 
     /// The metadata after `seen`, whose keys do not hold one that a token was signed with: fetched
-    /// again, unless that has just been done.
+    /// again, but only once in a while for the sake of unknown keys.
     pub(super) async fn metadata_after(
         &self,
         seen: &Arc<ProviderMetadataWithLogout>,
     ) -> Option<Arc<ProviderMetadataWithLogout>> {
         let _turn = self.fetching.lock().await;
-        let is_newer = |metadata: &Arc<_>| !Arc::ptr_eq(metadata, seen);
-        if self.read(|snapshot| snapshot.metadata.as_ref().is_none_or(|now| !is_newer(now))) {
-            self.fetch_unless_tried_within(UNKNOWN_KEY_COOLDOWN).await;
+        let newer = || {
+            let now = self.read(|snapshot| snapshot.metadata.clone());
+            now.filter(|metadata| !Arc::ptr_eq(metadata, seen))
+        };
+        if newer().is_none() && !self.read(|snapshot| within(snapshot.sought, UNKNOWN_KEY_COOLDOWN))
+        {
+            self.write(|snapshot| snapshot.sought = Some(Instant::now()));
+            self.fetch().await;
         }
-        self.read(|snapshot| snapshot.metadata.clone()).filter(is_newer)
+        newer()
     }
 
     fn read<T>(&self, look: impl FnOnce(&Snapshot) -> T) -> T {
         look(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn fetch_unless_tried_within(&self, cooldown: Duration) {
-        if self.read(|snapshot| snapshot.was_attempted_within(cooldown)) {
-            return;
+    fn write(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(&mut self.snapshot.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    async fn fetch_for_age(&self) {
+        if !self.read(|snapshot| within(snapshot.attempted, FAILURE_COOLDOWN)) {
+            self.fetch().await;
         }
+    }
+
+    async fn fetch(&self) {
         let fetched =
             ProviderMetadataWithLogout::discover_async(self.issuer.clone(), &self.http()).await;
-        let now = Instant::now();
-        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        snapshot.attempted = Some(now);
+        let now = Some(Instant::now());
+        self.write(|snapshot| snapshot.attempted = now);
         match fetched {
-            Ok(metadata) => {
+            Ok(metadata) => self.write(|snapshot| {
                 snapshot.metadata = Some(Arc::new(metadata));
-                snapshot.fetched = Some(now);
-            }
+                snapshot.fetched = now;
+            }),
             Err(error) => tracing::warn!(
                 error = %Chain(&error),
                 issuer = %self.issuer.as_str(),

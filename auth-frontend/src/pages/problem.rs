@@ -42,6 +42,8 @@ pub enum Problem {
     WrongOrganization(Option<String>),
     /// The login is for no organization at all.
     NoOrganization,
+    /// The invitation was used already, has expired, or never was.
+    BadInvitation,
     /// There is no such organization, which is named as it was typed.
     UnknownOrganization(Option<String>),
     /// The login took too long, was finished already, or began in another browser.
@@ -56,6 +58,7 @@ impl Problem {
             Self::BadRequest
             | Self::BadPageToken
             | Self::LoginAttemptExpired
+            | Self::BadInvitation
             | Self::UnknownOrganization(_) => 400,
             Self::LoginExpired | Self::LoginExpiredWhileSending => 401,
             Self::FormExpired
@@ -94,6 +97,7 @@ impl Problem {
             Self::NotAMember(_) => "You are not a member of this organization",
             Self::WrongOrganization(_) => "You were logged in to another organization",
             Self::NoOrganization => "Your login is for no organization",
+            Self::BadInvitation => "This invitation is no longer good",
             Self::UnknownOrganization(_) => "There is no such organization",
             Self::LoginAttemptExpired => "This login can no longer be finished",
         }
@@ -177,6 +181,10 @@ impl Problem {
             Self::NoOrganization => {
                 "Records belong to organizations, and your account was logged in to none."
             }
+            Self::BadInvitation => {
+                "An invitation serves once and for a few days. This one has been used, or is too \
+                 old."
+            }
             Self::UnknownOrganization(Some(organization)) => {
                 return format!(
                     "Nothing here is called “{organization}”. The name is the short one, such as \
@@ -227,6 +235,9 @@ impl Problem {
                 "Try again, and choose the organization in the login. If that does not help, log \
                  out at the login service first."
             }
+            Self::BadInvitation => {
+                "If you have accepted it before, just log in. Otherwise ask for a new one."
+            }
             Self::UnknownOrganization(_) => {
                 "Check the spelling, or leave the field empty and the login asks you."
             }
@@ -244,6 +255,7 @@ impl Problem {
             Self::NotAMember(_)
             | Self::WrongOrganization(_)
             | Self::NoOrganization
+            | Self::BadInvitation
             | Self::UnknownOrganization(_) => WayOn::ChooseOrganization,
             Self::LoginServiceDown => WayOn::TryAgain,
             Self::BadPageToken => WayOn::FirstPage,

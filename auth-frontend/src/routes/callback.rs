@@ -128,6 +128,7 @@ fn refusal(error: &str, description: &str, organization: Option<String>) -> Prob
         "access_denied" if about_organization && description.contains("not part of") => {
             Problem::NotAMember(organization)
         }
+        "invalid_request" if description.contains("invitation") => Problem::BadInvitation,
         "invalid_request" if about_organization => Problem::UnknownOrganization(organization),
         "temporarily_unavailable" | "server_error" => Problem::LoginServiceDown,
         _ => Problem::LoginDenied,
@@ -171,6 +172,7 @@ mod tests {
                 "parameter organization is invalid",
                 Problem::UnknownOrganization(acme()),
             ),
+            ("invalid_request", "invitation not found or already used", Problem::BadInvitation),
             ("login_required", "Login required", Problem::LoginDenied),
             ("temporarily_unavailable", "", Problem::LoginServiceDown),
             ("server_error", "", Problem::LoginServiceDown),

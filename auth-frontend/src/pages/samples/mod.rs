@@ -167,6 +167,7 @@ pub(super) fn errors() -> Vec<ErrorPage> {
         Problem::NotAMember(None),
         Problem::NotAMember(Some(ATTRIBUTE.into())),
         Problem::NoOrganization,
+        Problem::BadInvitation,
         Problem::WrongOrganization(None),
         Problem::WrongOrganization(Some(SCRIPT.into())),
         Problem::UnknownOrganization(None),

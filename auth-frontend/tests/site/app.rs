@@ -1,0 +1,95 @@
+//! One running system for one test.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{BehaviorVersion, Credentials, Region},
+    types::AttributeValue,
+};
+use dev_stack::{Service, Stack, StackOptions};
+
+use crate::browser::Browser;
+
+pub(crate) struct TestApp {
+    pub(crate) stack: Stack,
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self { stack: Stack::start(StackOptions::for_test().unwrap()).await.unwrap() }
+    }
+
+    /// With these variables for the frontend.
+    pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let mut options = StackOptions::for_test().unwrap();
+        for (name, value) in variables {
+            options.variables.push((Service::Frontend, (*name).to_owned(), (*value).to_owned()));
+        }
+        Self { stack: Stack::start(options).await.unwrap() }
+    }
+
+    /// A browser that has never been here.
+    pub(crate) fn browser(&self) -> Browser {
+        Browser::new(self.stack.app_url())
+    }
+
+    /// A browser in which somebody is logged in.
+    pub(crate) async fn logged_in(&self, username: &str, organization: &str) -> Browser {
+        let mut browser = self.browser();
+        let page = browser.log_in(username, organization, "").await;
+        assert_eq!((page.status, page.path()), (200, "/home"), "{}", page.html);
+        browser
+    }
+
+    /// Every line that the frontend has logged.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.stack.logs(Service::Frontend)
+    }
+
+    fn dynamodb(&self) -> Client {
+        let config = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
+            .endpoint_url(self.stack.dynamodb().url())
+            .build();
+        Client::from_conf(config)
+    }
+
+    /// Every session that is kept.
+    pub(crate) async fn sessions(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+        self.dynamodb().scan().table_name("sessions").send().await.unwrap().items().to_vec()
+    }
+
+    /// Sets when each session expires and was last used, in seconds from now.
+    pub(crate) async fn age_sessions(&self, expires_in: i64, seen: i64) {
+        let now = jiff::Timestamp::now().as_second();
+        let number = |value: i64| AttributeValue::N(value.to_string());
+        for session in self.sessions().await {
+            self.dynamodb()
+                .update_item()
+                .table_name("sessions")
+                .key("Session_Hash", session["Session_Hash"].clone())
+                .update_expression("SET #expires = :expires, #seen = :seen")
+                .expression_attribute_names("#expires", "Expires_At")
+                .expression_attribute_names("#seen", "Last_Seen")
+                .expression_attribute_values(":expires", number(now + expires_in))
+                .expression_attribute_values(":seen", number(now + seen))
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+}
+
+/// Asks again and again until the answer is there, for what another process does in its own time.
+pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    for _ in 0..200 {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("did not come about within ten seconds: {what}");
+}

@@ -1,0 +1,109 @@
+//! Sessions that end, and what becomes of what was typed.
+
+use std::time::Duration;
+
+use dev_stack::Service;
+
+use crate::app::TestApp;
+
+#[tokio::test]
+async fn a_session_that_has_ended_leads_to_the_login_and_back() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    app.age_sessions(-1, -60).await;
+
+    let sent_away = browser.get("/records/new").await;
+    assert_eq!((sent_away.status, sent_away.location()), (303, "/?return_to=%2Frecords%2Fnew"));
+    let start = browser.follow(sent_away).await;
+
+    start.assert_shows("Your session has ended.");
+    assert_eq!(start.hidden("return_to"), "/records/new");
+    assert!(!browser.jar.contains_key("session"));
+}
+
+#[tokio::test]
+async fn what_was_typed_survives_a_login_that_has_expired() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let values = [("title", "Typed \"for\" long"), ("category", "Asset"), ("notes", "a\r\nb")];
+    let form = browser.record_form(&values).await;
+    app.age_sessions(-1, -60).await;
+
+    let refused = browser.post_form("/records", &form).await;
+    let kept = refused.hidden_inputs("/records");
+    browser.log_in_again("acme", "").await;
+    let shown_again = browser.post_form("/records", &kept).await;
+    let mut form = shown_again.hidden_inputs("/records");
+    form.extend(values.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let saved = browser.post_form("/records", &form).await;
+
+    assert_eq!(refused.status, 401);
+    refused.assert_shows("what you typed is not saved yet");
+    refused.assert_shows("Typed \"for\" long");
+    assert_eq!(refused.link("Log in"), "/auth/login?return_to=%2Frecords");
+    assert_eq!(shown_again.status, 403);
+    shown_again.assert_shows("You have logged in again since you opened this form.");
+    shown_again.assert_shows("Typed \"for\" long");
+    assert_eq!(saved.status, 303);
+}
+
+#[tokio::test]
+async fn a_session_is_extended_by_use_and_never_past_its_end() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let expiry =
+        async || -> i64 { app.sessions().await[0]["Expires_At"].as_n().unwrap().parse().unwrap() };
+
+    browser.get("/home").await;
+    let fresh = expiry().await;
+    app.age_sessions(60, -29 * 60).await;
+    let aged = expiry().await;
+    browser.get("/home").await;
+    let extended = expiry().await;
+
+    assert!(extended > aged + 20 * 60 && extended >= fresh, "{fresh} {aged} {extended}");
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_access_token() {
+    let app = TestApp::start().await;
+    app.stack.auth0().set_token_lifetime(Duration::from_mins(5));
+    let _browser = app.logged_in("acme-admin", "acme").await;
+
+    let session = &app.sessions().await[0];
+
+    let number = |name: &str| session[name].as_n().unwrap().parse::<u64>().unwrap();
+    assert!(number("Expires_At") <= number("Created_At") + 5 * 60);
+}
+
+#[tokio::test]
+async fn a_token_that_the_service_refuses_ends_the_session_without_a_loop() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    app.stack
+        .restart(Service::Records, &[("AUTH0_AUDIENCE", "https://another.example/api")])
+        .await
+        .unwrap();
+
+    let start = browser.open("/records").await;
+
+    assert_eq!((start.status, start.path()), (200, "/"));
+    start.assert_shows("Your session has ended.");
+    assert!(app.sessions().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_opens_with_an_older_key_and_with_no_other() {
+    let (old, new) = ("old-".repeat(10), "new-".repeat(10));
+    let app = TestApp::start_with(&[("AUTH0_SECRET", &old)]).await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+
+    let rotated = format!("{new},{old}");
+    app.stack.restart(Service::Frontend, &[("AUTH0_SECRET", &rotated)]).await.unwrap();
+    let with_both = browser.get("/home").await;
+    app.stack.restart(Service::Frontend, &[("AUTH0_SECRET", &new)]).await.unwrap();
+    let with_the_new = browser.get("/home").await;
+
+    assert_eq!(with_both.status, 200);
+    assert_eq!(with_the_new.status, 303);
+}

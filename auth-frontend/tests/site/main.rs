@@ -1,0 +1,16 @@
+//! The frontend through its front door: the real binaries of both services, a real login at a local
+//! Auth0, DynamoDB and SQS over their wire protocols.
+
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
+
+mod app;
+mod browser;
+mod expiry;
+mod forms;
+mod headers;
+mod isolation;
+mod login;
+mod logout;
+mod outages;
+mod process;
+mod records;

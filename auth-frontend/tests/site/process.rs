@@ -1,0 +1,75 @@
+//! The process: its configuration, its start and its end.
+
+use std::process::{Command, Output};
+
+use dev_stack::Service;
+
+use crate::app::{TestApp, eventually};
+
+fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_auth-frontend"))
+        .args(arguments)
+        .env_clear()
+        .current_dir(std::env::temp_dir())
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn every_mistake_in_the_configuration_is_listed_and_nothing_starts() {
+    let ended = run(
+        &[],
+        &[
+            ("APP_BASE_URL", "localhost"),
+            ("AUTH0_SECRET_FILE", "/does/not/exist"),
+            ("RECORDS_SERVICE_URL", "not a url"),
+        ],
+    );
+
+    assert_eq!(ended.status.code(), Some(2));
+    let said = String::from_utf8(ended.stderr).unwrap();
+    for variable in [
+        "APP_BASE_URL",
+        "AUTH0_DOMAIN",
+        "AUTH0_CLIENT_ID",
+        "AUTH0_CLIENT_SECRET",
+        "AUTH0_AUDIENCE",
+        "AUTH0_SECRET_FILE",
+        "RECORDS_SERVICE_URL",
+    ] {
+        assert!(said.contains(&format!("\n  {variable}: ")), "{variable} in {said}");
+    }
+}
+
+#[test]
+fn help_is_the_manual_of_the_environment() {
+    let help = run(&["--help"], &[]);
+
+    assert!(help.status.success());
+    let said = String::from_utf8(help.stdout).unwrap();
+    assert!(said.contains("APP_BASE_URL") && said.contains("AUTH0_CLIENT_SECRET"), "{said}");
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished_when_the_process_is_told_to_stop() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let mut other = browser.clone();
+    let form = browser.record_form(&[("title", "In time"), ("category", "Asset")]).await;
+
+    let (page, status) = tokio::join!(
+        browser.post_form("/records", &form),
+        app.stack.stop_service(Service::Frontend)
+    );
+    app.stack.restart(Service::Frontend, &[]).await.unwrap();
+    let list = eventually("the page after the restart", async || {
+        Some(other.get("/records").await).filter(|page| page.status == 200)
+    })
+    .await;
+
+    assert_eq!(page.status, 303, "{}", page.html);
+    assert!(status.unwrap().success(), "{status:?}");
+    list.assert_shows("In time");
+    assert!(app.log().iter().any(|line| line.contains("\"message\":\"stopped\"")));
+}
