@@ -78,13 +78,7 @@ impl Default for Form {
                 ),
                 field("category", "Category", "", true, categories),
                 field("status", "Status", "", false, states),
-                field(
-                    "amount",
-                    "Amount",
-                    "A number of up to 38 digits, with a point for decimals.",
-                    false,
-                    FieldKind::Number,
-                ),
+                field("amount", "Amount", "", false, FieldKind::Number),
                 field("due_date", "Due date", "", false, FieldKind::Date),
                 field("urgent", "Urgent", "", false, FieldKind::Boolean),
                 field(

@@ -136,7 +136,7 @@ fn timeout_of(metadata: &MetadataMap) -> Duration {
     match asked {
         Some(timeout) => {
             let timeout = timeout.min(LONGEST_TIMEOUT);
-            timeout - (timeout / 20).min(TIMEOUT_MARGIN)
+            timeout.saturating_sub((timeout / 20).min(TIMEOUT_MARGIN))
         }
         None => DEFAULT_TIMEOUT,
     }

@@ -14,10 +14,8 @@ use crate::domain::{
 
 type Reason = (&'static str, String);
 
-/// The fields of a record to be, or everything that is malformed about them.
-pub(super) fn fields_from_proto(
-    fields: BTreeMap<String, pb::Value>,
-) -> Result<Fields, Vec<Violation>> {
+/// The well-formed fields of a record to be, and what is malformed about the others.
+pub(super) fn fields_from_proto(fields: BTreeMap<String, pb::Value>) -> (Fields, Vec<Violation>) {
     let mut violations = Vec::new();
     let mut parsed = Fields::new();
     for (name, value) in fields {
@@ -28,7 +26,7 @@ pub(super) fn fields_from_proto(
             Err((reason, message)) => violations.push(Violation::of_field(&name, reason, message)),
         }
     }
-    if violations.is_empty() { Ok(parsed) } else { Err(violations) }
+    (parsed, violations)
 }
 
 /// `levels` only keeps the recursion short; the limit that callers are told of is the record's.
@@ -65,7 +63,7 @@ fn value_from_proto(value: pb::Value, levels: usize) -> Result<Value, Reason> {
 }
 
 fn number(text: &str) -> Result<crate::domain::number::Number, Reason> {
-    text.parse().map_err(|error| ("MALFORMED", format!("The number {error}.")))
+    text.parse().map_err(|error| ("MALFORMED", format!("This {error}.")))
 }
 
 fn distinct<T: Ord>(
@@ -203,8 +201,8 @@ mod tests {
     use super::*;
     use crate::domain::value::arbitrary;
 
-    fn parse(kind: pb::value::Kind) -> Result<Fields, Vec<Violation>> {
-        fields_from_proto(BTreeMap::from([("f".to_owned(), pb::Value { kind: Some(kind) })]))
+    fn violations_of(kind: pb::value::Kind) -> Vec<Violation> {
+        fields_from_proto(BTreeMap::from([("f".to_owned(), pb::Value { kind: Some(kind) })])).1
     }
 
     #[test]
@@ -223,7 +221,7 @@ mod tests {
             (deep, "TOO_DEEP"),
         ];
         for (kind, reason) in cases {
-            let violations = parse(kind).unwrap_err();
+            let violations = violations_of(kind);
             assert_eq!(
                 (violations[0].path.as_str(), violations[0].reason),
                 ("record.fields[f]", reason)

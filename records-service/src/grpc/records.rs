@@ -58,9 +58,12 @@ impl RecordsService for Records {
     ) -> Result<Response<pb::Record>, Status> {
         let create = |call: Call, request: CreateRecordRequest| async move {
             let fields = request.record.unwrap_or_default().fields;
-            let fields = fields_from_proto(fields).map_err(Error::Invalid)?;
-            let mut violations = check_limits(&fields);
-            violations.extend(Form::default().check(&fields));
+            let (fields, mut violations) = fields_from_proto(fields);
+            let malformed: Vec<_> = violations.iter().map(|v| v.path.clone()).collect();
+            violations.extend(check_limits(&fields));
+            let unfit = Form::default().check(&fields);
+            // A malformed value is there, so it is not called missing as well.
+            violations.extend(unfit.into_iter().filter(|v| !malformed.contains(&v.path)));
             if !violations.is_empty() {
                 return Err(Error::Invalid(violations));
             }

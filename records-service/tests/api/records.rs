@@ -90,9 +90,14 @@ async fn a_record_of_no_fields_or_malformed_values_is_refused() {
 
     let empty = ada.send(pb::CreateRecordRequest::default()).await.unwrap_err();
     assert_eq!(violations(&empty).len(), 2);
-    let malformed = [("amount", number("1 000")), ("status", pb::Value { kind: None })];
+    let malformed =
+        [("amount", number("1 000")), ("status", pb::Value { kind: None }), ("title", text(""))];
     let status = ada.create(&malformed).await.unwrap_err();
-    let expected = [("record.fields[amount]", "MALFORMED"), ("record.fields[status]", "NO_KIND")];
+    let expected = [
+        ("record.fields[amount]", "MALFORMED"),
+        ("record.fields[status]", "NO_KIND"),
+        ("record.fields[title]", "REQUIRED"),
+    ];
     assert_eq!(violations(&status), expected.map(|(p, r)| (p.to_owned(), r.to_owned())));
 }
 
