@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
@@ -66,12 +66,12 @@ pub async fn show(
     State(site): State<Arc<Site>>,
     person: SignedIn,
     headers: HeaderMap,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
     let session = person.with(permission::READ_RECORDS)?;
-    if Uuid::try_parse(&id).is_err() {
-        return Err(Error::RecordNotFound);
-    }
+    // What is no UUID, or not even UTF-8, names no record.
+    let id = id.ok().filter(|Path(id)| Uuid::try_parse(id).is_ok());
+    let Path(id) = id.ok_or(Error::RecordNotFound)?;
     let caller = person.caller();
     let (record, form) =
         tokio::try_join!(site.records.get_record(caller, &id), site.records.get_form(caller))
