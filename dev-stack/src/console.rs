@@ -26,12 +26,13 @@ const COLOURS: [(&str, u8); 5] = [
 /// Sends our own messages to the error output, in the look of the processes' lines.
 pub(crate) fn init() {
     let filter = EnvFilter::try_from_env("DEV_STACK_LOG")
-        // awsim warns of every request that it answers with an error, as AWS would.
-        .unwrap_or_else(|_| EnvFilter::new("warn,dev_stack=info,awsim_core=error"));
+        // The emulators warn of every request that they answer with an error, as AWS would.
+        .unwrap_or_else(|_| EnvFilter::new("warn,dev_stack=info,awsim_core=error,dynoxide=error"));
     let colour = is_colourful(&std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(colour)
         .event_format(OwnLine { colour })
         .init();
 }

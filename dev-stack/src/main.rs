@@ -55,6 +55,7 @@ async fn everything(arguments: &Arguments) -> Result<(), Error> {
         binaries,
         samples: !arguments.no_samples,
         restarts: true,
+        log_format: std::env::var("LOG_FORMAT").unwrap_or_else(|_| "text".to_owned()),
         patience: PATIENCE,
         variables: Vec::new(),
         log: Some(log),

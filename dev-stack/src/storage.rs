@@ -4,7 +4,7 @@
 use std::{
     fs, io,
     io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -49,11 +49,10 @@ pub(crate) fn lock(storage: &Storage) -> Result<Option<fs::File>, Error> {
     }
 }
 
-/// Makes the folder with all its parents, readable by its owner alone.
-pub(crate) fn make_private_folder(folder: &Path) -> Result<(), Error> {
-    let storage = |source| Error::Storage { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(storage)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(storage)
+/// Makes the folder where it is missing, with all its parents, readable by its owner alone.
+fn make_private_folder(folder: &Path) -> Result<(), Error> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| Error::Storage { path: folder.to_owned(), source })
 }
 
 /// The content of the file, or `None` where there is none.

@@ -44,7 +44,7 @@ impl Keeper {
         let spawn = |source| Error::Spawn { name: "/bin/sh".to_owned(), source };
         let mut command = std::process::Command::new("/bin/sh");
         // A group of its own, so that Ctrl-C in the terminal does not reach it.
-        command.args(["-c", SCRIPT]).process_group(0);
+        command.args(["-c", SCRIPT, "dev-stack-keeper"]).process_group(0);
         let mut shell = Command::from(command)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

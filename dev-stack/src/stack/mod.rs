@@ -27,7 +27,7 @@ pub use ports::StackPorts;
 use crate::{Auth0, DynamoDb, Error, Sqs, Storage};
 use keeper::Keeper;
 use log::Log;
-use process::{Process, Program, Way};
+use process::{Condition, Process, Program, Way};
 
 /// A process of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -66,6 +66,8 @@ pub struct StackOptions {
     pub samples: bool,
     /// Whether a service that dies is started again.
     pub restarts: bool,
+    /// `LOG_FORMAT` of the services, "json" or "text".
+    pub log_format: String,
     /// How long each service may take to become ready.
     pub patience: Duration,
     /// Variables for single services, in place of or besides their own.
@@ -76,7 +78,7 @@ pub struct StackOptions {
 
 impl StackOptions {
     /// For a test: any free ports of loopback, in memory, without sample records, nothing
-    /// restarted, and the binaries that were built with the test itself.
+    /// restarted, logs as JSON, and the binaries that were built with the test itself.
     ///
     /// # Errors
     /// [`Error::NoFreePort`], or [`Error::MissingBinary`] where the running program is in no
@@ -93,6 +95,7 @@ impl StackOptions {
             binaries: binaries_beside_this_program()?,
             samples: false,
             restarts: false,
+            log_format: "json".to_owned(),
             patience: Duration::from_secs(30),
             variables: Vec::new(),
             log: None,
@@ -123,16 +126,16 @@ impl Stack {
         let keeper = Arc::new(Keeper::start()?);
         let log = |name| Log::new(name, options.log.clone());
 
-        provision(&emulators, &records, log("provision"), &keeper).await?;
+        let format = ("LOG_FORMAT".to_owned(), options.log_format.clone());
+        provision(&emulators, &records, format.clone(), log("provision"), &keeper).await?;
         let processes = Service::ALL
             .into_iter()
             .map(|service| {
                 let binary = if service == Service::Frontend { &frontend } else { &records };
                 let mut program = program(service, binary, &emulators, &ports, bind);
-                for (_, name, value) in options.variables.iter().filter(|(of, ..)| *of == service) {
-                    program.variables.retain(|(known, _)| known != name);
-                    program.variables.push((name.clone(), value.clone()));
-                }
+                let own = options.variables.iter().filter(|(of, ..)| *of == service);
+                let own = own.map(|(_, name, value)| (name.clone(), value.clone()));
+                program.replace(std::iter::once(format.clone()).chain(own).collect());
                 (service, Process::new(program, log(service.name()), keeper.clone()))
             })
             .collect();
@@ -205,6 +208,15 @@ impl Stack {
     /// Waits until a service has ended by itself, as at a failpoint.
     pub async fn ended(&self, service: Service) -> ExitStatus {
         self.process(service).ended().await
+    }
+
+    /// The process id of a service, where it runs.
+    #[must_use]
+    pub fn pid(&self, service: Service) -> Option<u32> {
+        match self.process(service).condition() {
+            Condition::Running(pid) => Some(pid),
+            Condition::Died(_) | Condition::Stopped => None,
+        }
     }
 
     /// Kills a service without warning (SIGKILL); it stays dead.
@@ -291,15 +303,17 @@ fn binary(folder: &Path, name: &str) -> Result<PathBuf, Error> {
 async fn provision(
     emulators: &Emulators,
     binary: &Path,
+    format: (String, String),
     log: Log,
     keeper: &Arc<Keeper>,
 ) -> Result<(), Error> {
     let variables = emulators.shared_variables().into_iter().chain(emulators.records_variables());
+    let variables = variables.map(|(name, value)| (name.to_owned(), value));
     let program = Program {
         name: "provision",
         binary: binary.to_owned(),
         arguments: vec!["provision"],
-        variables: variables.map(|(name, value)| (name.to_owned(), value)).collect(),
+        variables: variables.chain([format]).collect(),
     };
     let process = Process::new(program, log, keeper.clone());
     process.start(Vec::new()).await?;

@@ -32,13 +32,12 @@ const HEALTHY: Duration = Duration::from_mins(1);
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What of our own environment a process gets besides its own variables.
-const INHERITED: [&str; 8] = [
+const INHERITED: [&str; 7] = [
     "PATH",
     "HOME",
     "TMPDIR",
     "RUST_LOG",
     "RUST_BACKTRACE",
-    "LOG_FORMAT",
     "SSL_CERT_FILE",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
 ];
@@ -189,7 +188,10 @@ impl Caretaker {
                 () = moment(again_at) => {
                     again_at = None;
                     match self.spawn().await {
-                        Ok(new) => child = Some(new),
+                        Ok(new) => {
+                            tracing::info!("{} runs again", self.program.name);
+                            child = Some(new);
+                        }
                         Err(error) => {
                             tracing::error!("{}", error.chain());
                             again_at = Some(Instant::now() + self.next_pause());
@@ -299,7 +301,8 @@ impl Caretaker {
 }
 
 impl Program {
-    fn replace(&mut self, variables: Vec<(String, String)>) {
+    /// Sets variables, in place of those of the same names.
+    pub(crate) fn replace(&mut self, variables: Vec<(String, String)>) {
         self.variables.retain(|(known, _)| variables.iter().all(|(new, _)| new != known));
         self.variables.extend(variables);
     }
