@@ -9,6 +9,7 @@ use axum::{
     serve::ListenerExt,
 };
 use service_kit::{
+    aws,
     ops::{self, OpsPort, Readiness},
     shutdown::{self, CancellationToken},
 };
@@ -49,7 +50,7 @@ pub enum StartError {
 
 /// Every route.
 fn routes(site: Arc<Site>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/", get(home::start))
         .route("/home", get(home::home))
         .route("/records", get(records::list).post(records::create))
@@ -62,7 +63,13 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/static/{*path}", get(files::file))
         .route("/favicon.ico", get(files::favicon))
         .fallback(async || Error::PageNotFound)
-        .method_not_allowed_fallback(async || Error::MethodNotAllowed)
+        .method_not_allowed_fallback(async || Error::MethodNotAllowed);
+    observed(routes, site)
+}
+
+/// The routes with all that every request goes through.
+fn observed(routes: Router<Arc<Site>>, site: Arc<Site>) -> Router {
+    routes
         .layer(CatchPanicLayer::custom(visit::after_panic))
         .layer(middleware::from_fn_with_state(Arc::clone(&site), visit::observe))
         .with_state(site)
@@ -76,7 +83,7 @@ fn routes(site: Arc<Site>) -> Router {
 pub async fn bind(config: Config) -> Result<App, StartError> {
     let (address, ops_address) = (config.address, config.ops_address);
     let shutdown_pause = config.shutdown_pause;
-    let site = Site::new(config).await?;
+    let site = Site::new(config, &aws::load().await)?;
     let readiness = Readiness::default();
     Ok(App {
         listener: ops::bind(address).await?,
@@ -146,5 +153,48 @@ impl App {
         let _ = ops.await;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_config::{BehaviorVersion, Region, SdkConfig};
+    use axum::{body::Body, extract::Request, http::StatusCode};
+    use service_kit::config::Environment;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    fn site() -> Arc<Site> {
+        let environment = Environment::from_pairs([
+            ("APP_BASE_URL", "https://records.example"),
+            ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+            ("AUTH0_AUDIENCE", "https://records.example/api"),
+            ("AUTH0_CLIENT_ID", "client"),
+            ("AUTH0_CLIENT_SECRET", "secret"),
+            ("AUTH0_SECRET", "0123456789abcdef0123456789abcdef"),
+            ("RECORDS_SERVICE_URL", "https://records-service.example"),
+        ]);
+        let config = Config::from_environment(environment).unwrap();
+        let aws = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("eu-central-1"))
+            .build();
+        Site::new(config, &aws).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_page_like_any_other_fault() {
+        let panicking = Router::new().route("/", get(async || -> &'static str { panic!("oh") }));
+        let router = observed(panicking, site());
+
+        let answer = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(answer.headers().contains_key("content-security-policy"));
+        assert!(answer.headers().contains_key("strict-transport-security"));
+        let html = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+        let html = String::from_utf8(html.to_vec()).unwrap();
+        assert!(html.contains("Something went wrong on our side") && !html.contains("oh<"));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use service_kit::{aws, http, identity::Verifier, sealing::Sealer};
+use aws_config::SdkConfig;
+use service_kit::{http, identity::Verifier, sealing::Sealer};
 
 use crate::{
     config::Config,
@@ -58,15 +59,14 @@ impl Site {
     ///
     /// # Errors
     /// See [`SiteError`].
-    pub async fn new(config: Config) -> Result<Arc<Self>, SiteError> {
-        let aws = aws::load().await;
+    pub fn new(config: Config, aws: &SdkConfig) -> Result<Arc<Self>, SiteError> {
         if aws.region().is_none() {
             return Err(SiteError::NoRegion);
         }
         let http = http::client()?;
         let cookies = CookieSecurity { https: config.base_url.scheme() == "https" };
         let sealer = |purpose| Sealer::new(&config.secrets, purpose);
-        let store = SessionStore::new(&aws, config.sessions_table);
+        let store = SessionStore::new(aws, config.sessions_table);
         let headers = AnswerHeaders::new(&config.base_url, &config.tokens.issuer);
         let origin = csrf::origin_of(&config.base_url);
         let settings = OidcSettings {

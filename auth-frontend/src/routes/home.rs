@@ -1,6 +1,6 @@
 //! The start: the Login page for who is not logged in, and Home for who is.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -25,6 +25,8 @@ use super::{MaybeQuery, parsed};
 
 /// How many records Home shows.
 const LATEST: i32 = 5;
+/// How long Home waits for them, which is less than for a page that is about records.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// What the Login page can be opened with.
 #[derive(Debug, Deserialize)]
@@ -77,12 +79,17 @@ pub async fn start(
 /// See [`Error`]. That records cannot be fetched keeps nobody from the rest of the page.
 pub async fn home(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Html<String>, Error> {
     let latest = if person.session().has(permission::READ_RECORDS) {
-        match latest(&site, &person).await {
-            Ok(latest) => Some(latest),
-            Err(error @ RecordsError::Unauthenticated(_)) => return Err(error.into()),
-            Err(error) => {
-                let trace_id = person.caller().trace.trace_id();
+        let trace_id = || person.caller().trace.trace_id();
+        match tokio::time::timeout(PATIENCE, latest(&site, &person)).await {
+            Ok(Ok(latest)) => Some(latest),
+            Ok(Err(error @ RecordsError::Unauthenticated(_))) => return Err(error.into()),
+            Ok(Err(error)) => {
+                let trace_id = trace_id();
                 tracing::warn!(trace_id, error = %Chain(&error), "no records for Home");
+                None
+            }
+            Err(_) => {
+                tracing::warn!(trace_id = trace_id(), "no records for Home in time");
                 None
             }
         }

@@ -45,7 +45,7 @@ pub async fn login(
     let query = parsed(query)?;
     let return_to = query.return_to.as_deref().and_then(ReturnPath::parse);
     let return_to = return_to.unwrap_or_else(ReturnPath::home);
-    let organization = trimmed(query.organization);
+    let organization = trimmed(query.organization).map(as_auth0_writes_it);
     if let Some(name) = &organization
         && (name.chars().count() > ORGANIZATION_LIMIT || name.chars().any(char::is_control))
     {
@@ -71,6 +71,12 @@ pub async fn login(
 fn not_begun(error: OidcError, return_to: ReturnPath) -> Error {
     let problem = Problem::LoginServiceDown;
     Error::Login { problem, return_to, source: Some(Box::new(error)) }
+}
+
+/// Auth0's names of organizations are in lower case, and people type "Acme". Ids are kept as they
+/// are.
+fn as_auth0_writes_it(organization: String) -> String {
+    if organization.starts_with("org_") { organization } else { organization.to_ascii_lowercase() }
 }
 
 fn trimmed(text: Option<String>) -> Option<String> {

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::{HeaderMap, HeaderValue};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
-use service_kit::sealing::Sealer;
+use service_kit::{sealing::Sealer, telemetry::Chain};
 
 use crate::{
     cookies::{self, CookieSecurity},
@@ -174,8 +174,11 @@ impl Sessions {
             tracing::warn!("a session does not open with any of the keys");
             return Ok(None);
         };
-        if let Some(longer) = row.lifetime.extended(now, contents.person.access_token_ends_at) {
-            self.store.extend(&key, row.lifetime, longer).await?;
+        if let Some(longer) = row.lifetime.extended(now, contents.person.access_token_ends_at)
+            && let Err(error) = self.store.extend(&key, row.lifetime, longer).await
+        {
+            // It ends a little early then, which is no reason to refuse the page.
+            tracing::warn!(error = %Chain(&error), "cannot note the use of a session");
         }
         Ok(Some(Session { key, contents }))
     }

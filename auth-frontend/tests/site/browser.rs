@@ -1,7 +1,7 @@
 //! A browser as far as tests need one: a cookie jar, forms as they stand on the page, and redirects
 //! that are followed only when a test says so.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use dev_stack::samples;
 use reqwest::{
@@ -156,6 +156,8 @@ impl Browser {
         let pairs: Vec<_> =
             self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.http.request(method, self.app.join(address).unwrap());
+        // Longer than any page may take, so that a page that takes longer is seen as such.
+        let request = request.timeout(Duration::from_secs(30));
         if pairs.is_empty() { request } else { request.header(COOKIE, pairs.join("; ")) }
     }
 

@@ -14,3 +14,4 @@ mod logout;
 mod outages;
 mod process;
 mod records;
+mod statuses;
