@@ -5,7 +5,10 @@ use std::{
     hash::BuildHasher as _,
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
 };
 
 use tokio::net::TcpListener;
@@ -74,14 +77,32 @@ async fn bind(address: SocketAddr, purpose: &str) -> Result<TcpListener, Error> 
     })
 }
 
-/// Every port of the range once, from a random place on, so that test processes that run at the
-/// same time rarely meet.
+/// Every port of the range once, beginning after those that this process was given before, so that
+/// a port that is chosen but not yet used is not chosen again. Processes begin at random, so that
+/// those that run at the same time rarely meet.
 fn candidates() -> impl Iterator<Item = u16> {
-    static STEP: AtomicU16 = AtomicU16::new(0);
-    let random = RandomState::new().hash_one(std::process::id());
-    let start = u16::try_from(random % u64::from(COUNT)).unwrap_or_default();
-    (0..COUNT).map(move |_| {
-        let step = STEP.fetch_add(1, Ordering::Relaxed) % COUNT;
-        FIRST + (start + step) % COUNT
-    })
+    static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
+        let random = RandomState::new().hash_one(std::process::id());
+        AtomicU16::new(u16::try_from(random % u64::from(COUNT)).unwrap_or_default())
+    });
+    (0..COUNT).map(|_| FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let threads: Vec<_> = (0..4)
+            .map(|_| std::thread::spawn(|| (0..100).map(|_| free_port().unwrap()).collect()))
+            .collect();
+
+        let ports: Vec<Vec<u16>> = threads.into_iter().map(|one| one.join().unwrap()).collect();
+
+        let distinct: HashSet<u16> = ports.concat().into_iter().collect();
+        assert_eq!(distinct.len(), 400);
+    }
 }

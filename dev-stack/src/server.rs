@@ -1,7 +1,7 @@
 //! One HTTP server that can be cut off: when it stops, its port is free and every connection to it
 //! is gone, as if the provider behind it had disappeared. It does not know what it serves.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
@@ -12,6 +12,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tower::ServiceExt as _;
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running server. Dropping it stops it too, a moment later.
 pub(crate) struct Server {
@@ -45,8 +47,9 @@ async fn serve(listener: TcpListener, app: Router, mut stopped: oneshot::Receive
                     connections.spawn(converse(stream, peer, app.clone()));
                 }
                 Err(error) => {
+                    // Most often too many open files, which others must close first.
                     tracing::warn!(%error, "connection not accepted");
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
             Some(_) = connections.join_next() => {}

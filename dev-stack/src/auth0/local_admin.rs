@@ -243,7 +243,7 @@ async fn overview(State(tenant): State<Arc<Tenant>>) -> Response {
         for field in *fields {
             let _ = write!(
                 body,
-                r#"<label for="{action}-{field}">{field}</label><input id="{action}-{field}" name="{field}">"#
+                r#"<div><label for="{action}-{field}">{field}</label><input id="{action}-{field}" name="{field}"></div>"#
             );
         }
         let _ = write!(body, r#"<button type="submit">{label}</button></form>"#);

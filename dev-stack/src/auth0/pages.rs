@@ -32,7 +32,7 @@ body { margin: 0; min-height: 100vh; display: grid; place-content: center; gap: 
   color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
 body.wide { grid-template-columns: minmax(0, 46rem); place-content: start center; }
 main { background: var(--paper); border: 1px solid var(--line); border-radius: .75rem;
-  padding: 2rem; overflow-wrap: anywhere; }
+  padding: 2rem; overflow-wrap: break-word; }
 .badge { margin: 0; color: var(--soft); font-size: .8125rem; text-align: center; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 .25rem; }
 h2 { font-size: 1.0625rem; margin: 2rem 0 .5rem; }
@@ -49,8 +49,10 @@ button { width: 100%; margin-top: 1.5rem; padding: .75rem; font: inherit; font-w
 a { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; } th { text-align: left; }
 th, td { padding: .375rem .5rem .375rem 0; border-bottom: 1px solid var(--line); }
-code, pre { font: .875rem/1.5 ui-monospace, monospace; }
-pre { background: var(--ground); border-radius: .5rem; padding: .75rem; overflow-x: auto; }
+code { font: .875rem/1.5 ui-monospace, monospace; }
+.wide form { display: flex; flex-wrap: wrap; gap: .5rem .75rem; align-items: end; }
+.wide form div { flex: 1 1 8rem; } .wide label { margin-top: 0; font-size: .875rem; }
+.wide button { width: auto; margin: 0; padding: .625rem 1rem; }
 ";
 
 /// A text as it stands in HTML, in an attribute too.
