@@ -19,9 +19,6 @@ pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 
-    #[command(flatten)]
-    ports: PortArguments,
-
     /// The folder in which everything is kept between runs; delete it to start anew.
     /// [default: .dev-stack in the workspace, else here]
     #[arg(long, env = "DEV_STACK_DATA", value_name = "FOLDER", global = true)]
@@ -46,6 +43,9 @@ pub(crate) struct Arguments {
     /// Create no sample records
     #[arg(long, env = "DEV_STACK_NO_SAMPLES")]
     pub(crate) no_samples: bool,
+
+    #[command(flatten)]
+    ports: PortArguments,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]

@@ -212,9 +212,10 @@ async fn overview(State(tenant): State<Arc<Tenant>>) -> Response {
     let mut body = format!(
         "<h1>Local Auth0</h1><p class=\"soft\">Issuer <code>{}</code>. Everything under \
          <code>/local</code> is for development and has no counterpart at Auth0; each form works \
-         with <code>curl -d name=value</code> too.</p><h2>Members</h2><table><thead><tr>\
+         with <code>curl -d name=value</code> too. Endpoints are {}.</p><h2>Members</h2><table><thead><tr>\
          <th>Organization</th><th>Username</th><th>Permissions</th></tr></thead><tbody>",
-        Escaped(&tenant.issuer)
+        Escaped(&tenant.issuer),
+        Endpoint::ALL.map(|(name, _)| name).join(", "),
     );
     for membership in &state.memberships {
         let organization = tenant.organization(&membership.organization);
