@@ -97,6 +97,8 @@ struct Control<'a> {
     options: Vec<ControlOption<'a>>,
     help: String,
     error: Option<&'a str>,
+    /// Whether the error names the field itself.
+    error_names_field: bool,
     /// The ids of help and error, for `aria-describedby`; empty where there is neither.
     described_by: String,
 }
@@ -128,6 +130,10 @@ impl<'a> Control<'a> {
             options: field.options(),
             help,
             error: field.error.as_deref(),
+            error_names_field: field
+                .error
+                .as_ref()
+                .is_some_and(|error| error.starts_with(&field.label)),
             described_by,
         }
     }
@@ -153,7 +159,7 @@ impl FormField {
     fn help_text(&self) -> String {
         let limit = match self.input {
             Input::Text(most) | Input::Paragraph(most) if most > 0 => {
-                format!("At most {most} characters.")
+                format!("At most {} characters.", with_thousands(most))
             }
             Input::Number => "A number of up to 38 digits, such as 1200 or -0.5.".to_owned(),
             _ => String::new(),
@@ -187,6 +193,19 @@ impl FormField {
             .map(|(value, label)| ControlOption { value, label, chosen: self.typed == value })
             .collect()
     }
+}
+
+/// 100000 as 100,000.
+fn with_thousands(number: u32) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 impl Page for RecordForm {

@@ -129,13 +129,21 @@ pub(crate) async fn create_once(
     let mut client = RecordsServiceClient::connect(grpc_url.to_owned())
         .await
         .map_err(|error| Error::Seed(error.to_string()))?;
-    let acme = auth0.machine_token(samples::ACME_MACHINE, samples::ACME)?;
-    let globex = auth0.machine_token(samples::GLOBEX_MACHINE, samples::GLOBEX)?;
-    for (number, row) in ACME.iter().enumerate() {
-        create(&mut client, &acme, row, &request_id(0xAC3E, number)).await?;
-    }
-    for (number, row) in GLOBEX.iter().enumerate() {
-        create(&mut client, &globex, row, &request_id(0x610B, number)).await?;
+    let acme = [
+        auth0.user_token("acme-editor", samples::ACME)?,
+        auth0.user_token("acme-admin", samples::ACME)?,
+        auth0.user_token("consultant", samples::ACME)?,
+        auth0.machine_token(samples::ACME_MACHINE, samples::ACME)?,
+    ];
+    let globex = [
+        auth0.user_token("globex-admin", samples::GLOBEX)?,
+        auth0.user_token("consultant", samples::GLOBEX)?,
+    ];
+    for (organization, rows, authors) in [(0xAC3E, ACME, &acme[..]), (0x610B, GLOBEX, &globex)] {
+        // The same author each time, for a request id stands for one request of one caller.
+        for ((number, row), author) in rows.iter().enumerate().zip(authors.iter().cycle()) {
+            create(&mut client, author, row, &request_id(organization, number)).await?;
+        }
     }
     match marker {
         Some(marker) => storage::write(&marker, b"delete this file to have them created again\n"),
