@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::Url;
 
 /// What every answer carries, made once.
-pub struct AnswerHeaders(Vec<(HeaderName, HeaderValue)>);
+pub struct AnswerHeaders(HeaderMap);
 
 impl AnswerHeaders {
     /// For pages under `base_url` whose forms lead to `issuer` and nowhere else.
@@ -23,7 +23,7 @@ impl AnswerHeaders {
         );
         let policy = HeaderValue::from_str(&policy).expect("an origin is plain ASCII");
         let fixed = HeaderValue::from_static;
-        let mut headers = vec![
+        let mut headers = HeaderMap::from_iter([
             (header::CONTENT_SECURITY_POLICY, policy),
             (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
             (header::REFERRER_POLICY, fixed("no-referrer")),
@@ -34,24 +34,31 @@ impl AnswerHeaders {
                 HeaderName::from_static("permissions-policy"),
                 fixed("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
             ),
-        ];
+            // A shared cache must never hold a page of somebody, nor a browser after the logout.
+            (header::CACHE_CONTROL, fixed("no-store")),
+        ]);
         if base_url.scheme() == "https" {
             // Two years, as the preload lists ask. Subdomains are for their owners to decide.
-            headers.push((header::STRICT_TRANSPORT_SECURITY, fixed("max-age=63072000")));
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=63072000"));
         }
         Self(headers)
     }
 
-    /// Adds them to an answer, and `no-store` where it says nothing of caching: a shared cache must
-    /// never hold a page of somebody, nor a browser after the logout.
+    /// Adds them to an answer, whose own word on caching goes before ours.
     pub fn add_to(&self, headers: &mut HeaderMap) {
-        headers.reserve(self.0.len() + 1);
-        for (name, value) in &self.0 {
-            headers.insert(name.clone(), value.clone());
+        let own = std::mem::replace(headers, self.0.clone());
+        let mut name = None;
+        for (next, value) in own {
+            // A name comes with its first value only.
+            let is_first = next.is_some();
+            name = next.or(name);
+            let Some(name) = &name else { continue };
+            if is_first {
+                headers.insert(name.clone(), value);
+            } else {
+                headers.append(name.clone(), value);
+            }
         }
-        headers
-            .entry(header::CACHE_CONTROL)
-            .or_insert_with(|| HeaderValue::from_static("no-store"));
     }
 }
 
@@ -74,6 +81,23 @@ mod tests {
         assert!(policy.contains("form-action 'self' https://tenant.eu.auth0.com;"), "{policy}");
         assert!(policy.starts_with("default-src 'none';"), "{policy}");
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+    }
+
+    #[test]
+    fn what_an_answer_says_itself_is_kept() {
+        let issuer = Url::parse("https://tenant.eu.auth0.com/").unwrap();
+        let base_url = Url::parse("https://records.example/").unwrap();
+        let mut headers = HeaderMap::new();
+        headers.append(header::SET_COOKIE, "a=1".parse().unwrap());
+        headers.append(header::SET_COOKIE, "b=2".parse().unwrap());
+        headers.insert(header::CACHE_CONTROL, "public".parse().unwrap());
+
+        AnswerHeaders::new(&base_url, &issuer).add_to(&mut headers);
+
+        let cookies: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
+        assert_eq!(cookies, ["a=1", "b=2"]);
+        assert_eq!(headers[header::CACHE_CONTROL], "public");
+        assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
     }
 
     #[test]

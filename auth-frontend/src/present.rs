@@ -41,9 +41,16 @@ pub fn columns(form: &proto::Form) -> Vec<Column> {
 
 /// A record as a row of the table.
 #[must_use]
-pub fn row(mut record: proto::Record, form: &proto::Form) -> RecordRow {
+pub fn row(record: proto::Record, form: &proto::Form) -> RecordRow {
+    let mut cells = vec![DisplayValue::Missing; form.fields.len()];
+    for (name, given) in record.fields {
+        let column = form.fields.iter().position(|field| field.name == name);
+        if let Some(column) = column {
+            cells[column] = value_of(Some(given), form.fields[column].r#type());
+        }
+    }
     RecordRow {
-        cells: form.fields.iter().map(|field| take(&mut record.fields, field)).collect(),
+        cells,
         created_at: moment(record.create_time),
         creator: actor(record.creator),
         id: id(record.name),
@@ -127,8 +134,12 @@ fn action(event_type: String) -> Action {
 
 /// The record's id in its resource name.
 #[must_use]
-pub fn id(name: String) -> String {
-    name.strip_prefix("records/").map(ToOwned::to_owned).unwrap_or(name)
+pub fn id(mut name: String) -> String {
+    const PREFIX: &str = "records/";
+    if name.starts_with(PREFIX) {
+        name.drain(..PREFIX.len());
+    }
+    name
 }
 
 /// A point in time; 1970 where it is absent or out of range, which records-service never sends.

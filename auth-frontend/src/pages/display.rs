@@ -95,7 +95,13 @@ fn size_text(bytes: usize) -> String {
 }
 
 fn day_text(date: Date) -> String {
-    format!("{} {} {}", date.day(), month(date), date.year())
+    let mut text = String::with_capacity(24);
+    push_padded(&mut text, i32::from(date.day()), 1);
+    text.push(' ');
+    text.push_str(month(date));
+    text.push(' ');
+    push_padded(&mut text, i32::from(date.year()), 1);
+    text
 }
 
 fn month(date: Date) -> &'static str {
@@ -131,18 +137,70 @@ impl From<Timestamp> for Moment {
     }
 }
 
+impl Moment {
+    /// For programs, to the second: `2026-11-23T20:04:05Z`.
+    pub(super) fn datetime(self) -> String {
+        let utc = Offset::UTC.to_datetime(self.0);
+        let mut text = String::with_capacity(20);
+        push_padded(&mut text, i32::from(utc.year()), 4);
+        for (before, number) in [
+            ('-', utc.month()),
+            ('-', utc.day()),
+            ('T', utc.hour()),
+            (':', utc.minute()),
+            (':', utc.second()),
+        ] {
+            text.push(before);
+            push_padded(&mut text, i32::from(number), 2);
+        }
+        text.push('Z');
+        text
+    }
+
+    /// For people, to the minute: `23 Nov 2026, 20:04`.
+    pub(super) fn minute(self) -> String {
+        let utc = Offset::UTC.to_datetime(self.0);
+        let mut text = day_text(utc.date());
+        text.push_str(", ");
+        push_padded(&mut text, i32::from(utc.hour()), 2);
+        text.push(':');
+        push_padded(&mut text, i32::from(utc.minute()), 2);
+        text
+    }
+
+    fn second(self) -> String {
+        let mut text = String::with_capacity(2);
+        push_padded(&mut text, i32::from(Offset::UTC.to_datetime(self.0).second()), 2);
+        text
+    }
+}
+
 impl Serialize for Moment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let utc = Offset::UTC.to_datetime(self.0);
-        let day = day_text(utc.date());
-        let (hour, minute) = (utc.hour(), utc.minute());
-
         let mut fields = serializer.serialize_struct("Moment", 3)?;
-        fields.serialize_field("datetime", &self.0.to_string())?;
-        fields.serialize_field("minute", &format!("{day}, {hour:02}:{minute:02}"))?;
-        fields.serialize_field("second", &format!("{:02}", utc.second()))?;
+        fields.serialize_field("datetime", &self.datetime())?;
+        fields.serialize_field("minute", &self.minute())?;
+        fields.serialize_field("second", &self.second())?;
         fields.end()
     }
+}
+
+/// Writes a number with leading zeros. A page has dozens of times, and `format!` would take longer
+/// over them than over all the rest of a row.
+fn push_padded(text: &mut String, number: i32, digits: usize) {
+    let mut buffer = [b'0'; 10];
+    let mut rest = number.unsigned_abs();
+    let mut start = buffer.len();
+    while rest > 0 || buffer.len() - start < digits {
+        start -= 1;
+        // A digit fits a byte.
+        buffer[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+    }
+    if number < 0 {
+        text.push('-');
+    }
+    text.extend(buffer[start..].iter().copied().map(char::from));
 }
 
 /// Who did something, as recorded at that time.

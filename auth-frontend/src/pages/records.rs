@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use super::{Actor, Chrome, DisplayValue, Moment, Page, Paging, Section};
+use super::{Actor, ActorKind, Chrome, DisplayValue, Moment, Page, Paging, Section};
 
 /// `/records`: one page of the organization's records, newest first.
 #[derive(Clone, Debug)]
@@ -49,17 +49,9 @@ impl Page for RecordsTable {
     }
 }
 
-/// A cell brings its column's label, which the phone layout shows beside the value.
-#[derive(Serialize)]
-struct Cell<'a> {
-    label: &'a str,
-    numeric: bool,
-    text: &'a str,
-}
-
 struct Row<'a> {
     row: &'a RecordRow,
-    columns: &'a [Column],
+    columns: usize,
 }
 
 struct Rows<'a>(&'a RecordsTable);
@@ -77,43 +69,37 @@ impl Serialize for RecordsTable {
 
 impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let columns = &self.0.columns;
+        let columns = self.0.columns.len();
         serializer.collect_seq(self.0.rows.iter().map(|row| Row { row, columns }))
     }
 }
 
+/// A row is flat, and its cells are only their texts: this is the page that is looked at most, and
+/// every map in it costs as much as a cell.
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Row", 5)?;
-        fields.serialize_field("id", &self.row.id)?;
-        let title = self.row.cells.first().map(DisplayValue::summary).unwrap_or_default();
+        let RecordRow { id, cells, created_at, creator } = self.row;
+        let mut fields = serializer.serialize_struct("Row", 7)?;
+        fields.serialize_field("id", id)?;
+        let title = cells.first().map(DisplayValue::summary).unwrap_or_default();
         fields.serialize_field("title", &title)?;
-        fields.serialize_field("cells", &Cells(self))?;
-        fields.serialize_field("created_at", &self.row.created_at)?;
-        fields.serialize_field("creator", &self.row.creator)?;
+        fields.serialize_field("texts", &Texts(self))?;
+        fields.serialize_field("datetime", &created_at.datetime())?;
+        fields.serialize_field("minute", &created_at.minute())?;
+        fields.serialize_field("creator", &creator.name)?;
+        fields.serialize_field("by_machine", &(creator.kind == ActorKind::Machine))?;
         fields.end()
     }
 }
 
 /// The cells after the first, which is the row's title.
-struct Cells<'a>(&'a Row<'a>);
+struct Texts<'a>(&'a Row<'a>);
 
-impl Serialize for Cells<'_> {
+impl Serialize for Texts<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeSeq;
-
-        let columns = self.0.columns.get(1..).unwrap_or_default();
-        let mut cells = serializer.serialize_seq(Some(columns.len()))?;
-        for (index, column) in columns.iter().enumerate() {
-            let value = self.0.row.cells.get(index + 1).unwrap_or(&DisplayValue::Missing);
-            let text = value.summary();
-            cells.serialize_element(&Cell {
-                label: &column.label,
-                numeric: column.numeric,
-                text: &text,
-            })?;
-        }
-        cells.end()
+        let Row { row, columns } = self.0;
+        let text = |column| row.cells.get(column).map(DisplayValue::summary).unwrap_or_default();
+        serializer.collect_seq((1..*columns).map(text))
     }
 }
 
