@@ -14,6 +14,10 @@ use service_kit::{
     telemetry::{self, Chain},
 };
 
+/// Much of a call is many small allocations, which this allocator makes cheaper than glibc's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Owns access to the records of every organization, and publishes every change for auditing.
 ///
 /// Configuration comes from the environment; the README has the table of variables.

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, SdkConfig, retry::RetryConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
+};
 
 /// The longest that one AWS call may take with all its attempts, where the caller's own deadline
 /// is not nearer.
@@ -27,6 +30,9 @@ pub async fn load() -> SdkConfig {
         .with_max_backoff(Duration::from_millis(250));
     aws_config::defaults(BehaviorVersion::v2026_01_12())
         .timeout_config(timeouts)
+        // It watches the pace of long transfers, at a cost for every byte; ours are short and have
+        // a time limit.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .retry_config(retries)
         .load()
         .await

@@ -240,3 +240,29 @@ where
         _ => Error::internal(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn batches_hold_every_event_once_in_order_and_within_the_limits(
+            sizes in prop::collection::vec(1_usize..300_000, 0..40),
+        ) {
+            let events: Vec<_> = sizes.iter().map(|bytes| Unsent::of_size(*bytes)).collect();
+
+            let batches = Queue::batches(&events);
+
+            for batch in &batches {
+                let bytes: usize = batch.iter().map(|event| event.payload.len()).sum();
+                prop_assert!(batch.len() == 1 || bytes <= BATCH_BYTES);
+                prop_assert!((1..=BATCH_COUNT).contains(&batch.len()));
+            }
+            let batched: Vec<_> = batches.concat();
+            prop_assert_eq!(batched, events.iter().collect::<Vec<_>>());
+        }
+    }
+}

@@ -94,6 +94,10 @@ pub(super) fn from_expiry(time: Timestamp) -> AttributeValue {
 pub(super) struct Row(pub(super) Item);
 
 impl Row {
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub(super) fn text(&mut self, name: &'static str) -> Result<String, RowError> {
         match self.0.remove(name) {
             Some(AttributeValue::S(text)) => Ok(text),

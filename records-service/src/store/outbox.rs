@@ -46,6 +46,17 @@ impl Unsent {
         }
     }
 
+    /// An event of so many bytes, for tests of whatever carries it.
+    #[cfg(test)]
+    pub(crate) fn of_size(bytes: usize) -> Self {
+        Self {
+            shard: shard_key(0),
+            event_id: Uuid::now_v7().to_string(),
+            organization_id: "org_acme".to_owned(),
+            payload: "x".repeat(bytes),
+        }
+    }
+
     /// The event's id.
     #[must_use]
     pub(crate) fn event_id(&self) -> &str {
