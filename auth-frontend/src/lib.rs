@@ -8,6 +8,7 @@ pub mod cookies;
 pub mod csrf;
 pub mod error;
 pub mod form_body;
+pub mod forms;
 pub mod headers;
 pub mod login_attempt;
 pub mod notice;

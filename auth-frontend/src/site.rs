@@ -9,6 +9,7 @@ use crate::{
     config::Config,
     cookies::CookieSecurity,
     csrf,
+    forms::Forms,
     headers::AnswerHeaders,
     login_attempt::LoginAttempts,
     oidc::{Oidc, OidcSettings},
@@ -29,6 +30,8 @@ pub struct Site {
     pub oidc: Oidc,
     /// records-service.
     pub records: RecordsClient,
+    /// The organizations' forms.
+    pub forms: Forms,
     /// What every answer carries.
     pub headers: AnswerHeaders,
     /// Our own origin, as browsers write it.
@@ -76,13 +79,15 @@ impl Site {
             client_secret: config.client_secret,
             audience: config.tokens.audience.clone(),
         };
+        let records = RecordsClient::new(&config.records_url)?;
         let verifier = Verifier::new(config.tokens, http.clone());
         Ok(Arc::new(Self {
             pages: Pages::compile()?,
             sessions: Sessions::new(store, sealer("session"), cookies),
             attempts: LoginAttempts::new(sealer("login attempt"), cookies),
             oidc: Oidc::new(settings, verifier, http),
-            records: RecordsClient::new(&config.records_url)?,
+            forms: Forms::new(records.clone()),
+            records,
             headers,
             origin,
             cookies,

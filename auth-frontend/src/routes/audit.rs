@@ -29,9 +29,8 @@ pub async fn trail(
     let caller = person.caller();
     let may_see_form =
         session.has(permission::READ_RECORDS) || session.has(permission::CREATE_RECORDS);
-    let form = async {
-        if may_see_form { site.records.get_form(caller).await.map(Some) } else { Ok(None) }
-    };
+    let form =
+        async { if may_see_form { site.forms.get(&person).await.map(Some) } else { Ok(None) } };
     let (list, form) = tokio::try_join!(
         site.records.list_audit_events(caller, PAGE_SIZE, page_token.clone()),
         form,
@@ -40,7 +39,7 @@ pub async fn trail(
         RecordsError::Invalid { .. } => Error::InvalidPageToken("/audit"),
         error => error.into(),
     })?;
-    let entry = |event| present::audit_entry(event, form.as_ref());
+    let entry = |event| present::audit_entry(event, form.as_deref());
     site.show(&AuditTrail {
         chrome: present::chrome(session),
         entries: list.events.into_iter().map(entry).collect(),

@@ -103,7 +103,7 @@ async fn latest(site: &Site, person: &SignedIn) -> Result<Vec<RecentRecord>, Rec
     let caller = person.caller();
     let (list, form) = tokio::try_join!(
         site.records.list_records(caller, LATEST, String::new()),
-        site.records.get_form(caller),
+        site.forms.get(person),
     )?;
     Ok(list.records.into_iter().map(|record| present::recent(record, &form)).collect())
 }

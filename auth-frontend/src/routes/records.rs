@@ -44,7 +44,7 @@ pub async fn list(
     let caller = person.caller();
     let (list, form) = tokio::try_join!(
         site.records.list_records(caller, PAGE_SIZE, page_token.clone()),
-        site.records.get_form(caller),
+        site.forms.get(&person),
     )
     .map_err(|error| match error {
         RecordsError::Invalid { .. } => Error::InvalidPageToken(LIST_PATH),
@@ -74,11 +74,12 @@ pub async fn show(
     let Path(id) = id.ok_or(Error::RecordNotFound)?;
     let caller = person.caller();
     let (record, form) =
-        tokio::try_join!(site.records.get_record(caller, &id), site.records.get_form(caller))
-            .map_err(|error| match error {
+        tokio::try_join!(site.records.get_record(caller, &id), site.forms.get(&person)).map_err(
+            |error| match error {
                 RecordsError::Invalid { .. } => Error::RecordNotFound,
                 error => error.into(),
-            })?;
+            },
+        )?;
     let saved = Word::Saved.take(&headers, site.cookies);
     let fields = present::shown_fields(record.fields, &form);
     let page = RecordView {
@@ -106,7 +107,7 @@ pub async fn show(
 /// See [`Error`].
 pub async fn new(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Response, Error> {
     person.with(permission::CREATE_RECORDS)?;
-    let form = site.records.get_form(person.caller()).await?;
+    let form = site.forms.get_newest(&person).await?;
     Filled { form, inputs: Arc::default(), violations: Vec::new() }.show(
         &site,
         &person,
@@ -123,7 +124,7 @@ pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Res
         Ok(confirmed) => confirmed,
         Err(stale) => {
             stale.person.with(permission::CREATE_RECORDS)?;
-            let form = site.records.get_form(stale.person.caller()).await?;
+            let form = site.forms.get_newest(&stale.person).await?;
             let violations = vec![about_the_whole(FORM_OUTDATED)];
             return Filled { form, inputs: stale.inputs, violations }.show(
                 &site,
@@ -133,7 +134,7 @@ pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Res
         }
     };
     person.with(permission::CREATE_RECORDS)?;
-    let form = site.records.get_form(person.caller()).await?;
+    let form = site.forms.get_newest(&person).await?;
     let request_id = inputs.get(record_form::REQUEST_ID_INPUT).unwrap_or_default().to_owned();
     let fields = record_form::record_fields(&form, &inputs);
     let record = Record { fields, ..Record::default() };
@@ -154,7 +155,7 @@ pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Res
 
 /// A form with what was typed and what is wrong with it.
 struct Filled {
-    form: Form,
+    form: Arc<Form>,
     inputs: Arc<Inputs>,
     violations: Vec<Violation>,
 }

@@ -1,0 +1,67 @@
+//! The organizations' forms, remembered for a few seconds: every page of records needs one, and it
+//! hardly ever changes. It does not know what a form is for.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use quick_cache::sync::Cache;
+use records_proto::v1::Form;
+
+use crate::{
+    records_client::{RecordsClient, RecordsError},
+    visit::SignedIn,
+};
+
+/// How old a form may be on pages that only show records. A changed form is seen by everybody
+/// after this.
+const REMEMBERED: Duration = Duration::from_secs(5);
+/// Of how many organizations forms are remembered.
+const ORGANIZATIONS: usize = 1000;
+
+#[derive(Clone)]
+struct Remembered {
+    form: Arc<Form>,
+    at: Instant,
+}
+
+/// The forms of all organizations, each found only by somebody who is logged in to it.
+pub struct Forms {
+    records: RecordsClient,
+    remembered: Cache<String, Remembered>,
+}
+
+impl Forms {
+    /// Forms as `records` gives them.
+    #[must_use]
+    pub fn new(records: RecordsClient) -> Self {
+        Self { records, remembered: Cache::new(ORGANIZATIONS) }
+    }
+
+    /// The form of the person's organization, which may be a few seconds old.
+    ///
+    /// # Errors
+    /// See [`RecordsError`].
+    pub async fn get(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
+        let organization = person.session().person().organization_id.as_str();
+        if let Some(Remembered { form, at }) = self.remembered.get(organization)
+            && at.elapsed() < REMEMBERED
+        {
+            return Ok(form);
+        }
+        self.get_newest(person).await
+    }
+
+    /// The form of the person's organization as it is now, for who fills it in.
+    ///
+    /// # Errors
+    /// See [`RecordsError`].
+    pub async fn get_newest(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
+        let form = Arc::new(self.records.get_form(person.caller()).await?);
+        let organization = person.session().person().organization_id.clone();
+        let remembered = Remembered { form: Arc::clone(&form), at: Instant::now() };
+        self.remembered.insert(organization, remembered);
+        Ok(form)
+    }
+}
