@@ -7,11 +7,17 @@ use auth_frontend::{
     config::{Config, VARIABLES},
 };
 use clap::Parser;
+use mimalloc::MiMalloc;
 use service_kit::{
     config::Environment,
     shutdown,
     telemetry::{self, Chain},
 };
+
+/// A page is some thousands of small allocations, often freed by another thread than the one that
+/// made them, which this allocator is better at than the C library's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The exit code for mistakes in the configuration, as for those on the command line.
 const MISCONFIGURED: u8 = 2;
