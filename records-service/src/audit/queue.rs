@@ -1,16 +1,21 @@
-//! The only place that speaks to SQS. It knows batches and their limits, not what an event says.
+//! The only place, with its own module that makes queues, that speaks to SQS. It knows batches and
+//! their limits, not what an event says.
 
-use std::{collections::HashMap, error::Error as StdError, time::Duration};
+use std::{error::Error as StdError, time::Duration};
 
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{DeleteMessageBatchRequestEntry, QueueAttributeName, SendMessageBatchRequestEntry},
+    types::{DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry},
 };
 use url::Url;
 
 use crate::{error::Error, store::outbox::Unsent};
+
+mod provision;
+
+pub(crate) use provision::provision;
 
 /// The most messages of one batch. Source: "Amazon SQS message quotas".
 pub(crate) const BATCH_COUNT: usize = 10;
@@ -19,12 +24,6 @@ pub(crate) const BATCH_COUNT: usize = 10;
 const BATCH_BYTES: usize = 256 * 1024;
 /// How long SQS waits for a message before it answers with none.
 const LONG_POLL: Duration = Duration::from_secs(20);
-/// How long a received message is hidden from other workers; far more than storing a batch takes.
-const VISIBILITY_SECONDS: &str = "60";
-/// After so many receipts without a deletion, a message goes to the dead-letter queue.
-const MAX_RECEIPTS: u32 = 5;
-/// The longest that SQS keeps a message: 14 days.
-const RETENTION_SECONDS: &str = "1209600";
 
 /// The audit queue. A clone shares the client and its connections.
 #[derive(Clone)]
@@ -150,63 +149,6 @@ impl Queue {
         request.send().await.map_err(failed)?;
         Ok(())
     }
-}
-
-/// Makes a queue and its dead-letter queue unless they exist, and answers with the queue's URL.
-///
-/// # Errors
-/// When SQS does not answer.
-pub(crate) async fn provision(sdk: &SdkConfig, name: &str) -> Result<String, Error> {
-    let client = Client::new(sdk);
-    let dead_letters = format!("{name}-dlq");
-    let retention = (QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_owned());
-    let dead_letter_url =
-        ensure(&client, &dead_letters, HashMap::from([retention.clone()])).await?;
-    let arn = client
-        .get_queue_attributes()
-        .queue_url(&dead_letter_url)
-        .attribute_names(QueueAttributeName::QueueArn)
-        .send()
-        .await
-        .map_err(failed)?
-        .attributes
-        .and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn))
-        .ok_or_else(|| Error::internal("the dead-letter queue has no ARN"))?;
-    let redrive = serde_json::json!({
-        "deadLetterTargetArn": arn,
-        "maxReceiveCount": MAX_RECEIPTS.to_string(),
-    });
-    let attributes = HashMap::from([
-        retention,
-        (QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_owned()),
-        (QueueAttributeName::RedrivePolicy, redrive.to_string()),
-    ]);
-    ensure(&client, name, attributes).await
-}
-
-async fn ensure(
-    client: &Client,
-    name: &str,
-    attributes: HashMap<QueueAttributeName, String>,
-) -> Result<String, Error> {
-    let found = client.get_queue_url().queue_name(name).send().await;
-    let url = match found {
-        Ok(answer) => answer.queue_url,
-        Err(SdkError::ServiceError(e)) if e.err().is_queue_does_not_exist() => None,
-        Err(error) => return Err(failed(error)),
-    };
-    let made = url.is_none();
-    let url = if let Some(url) = url {
-        let set = client.set_queue_attributes().queue_url(&url);
-        set.set_attributes(Some(attributes)).send().await.map_err(failed)?;
-        url
-    } else {
-        let create = client.create_queue().queue_name(name).set_attributes(Some(attributes));
-        let url = create.send().await.map_err(failed)?.queue_url;
-        url.ok_or_else(|| Error::internal("the new queue has no URL"))?
-    };
-    tracing::info!(queue = name, url, made, "queue is ready");
-    Ok(url)
 }
 
 fn batch_entry<'a>(batch: &[&'a Unsent], id: &str) -> Option<&'a Unsent> {
