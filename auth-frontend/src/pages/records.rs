@@ -51,7 +51,7 @@ impl Page for RecordsTable {
 
 struct Row<'a> {
     row: &'a RecordRow,
-    columns: usize,
+    columns: &'a [Column],
 }
 
 struct Rows<'a>(&'a RecordsTable);
@@ -69,13 +69,13 @@ impl Serialize for RecordsTable {
 
 impl Serialize for Rows<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let columns = self.0.columns.len();
+        let columns = &self.0.columns;
         serializer.collect_seq(self.0.rows.iter().map(|row| Row { row, columns }))
     }
 }
 
-/// A row is flat, and its cells are only their texts: this is the page that is looked at most, and
-/// every map in it costs as much as a cell.
+/// A row is flat and its cells are arrays: this is the page that is looked at most, and a map in it
+/// takes several times as long.
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let RecordRow { id, cells, created_at, creator } = self.row;
@@ -83,7 +83,7 @@ impl Serialize for Row<'_> {
         fields.serialize_field("id", id)?;
         let title = cells.first().map(DisplayValue::summary).unwrap_or_default();
         fields.serialize_field("title", &title)?;
-        fields.serialize_field("texts", &Texts(self))?;
+        fields.serialize_field("cells", &Cells(self))?;
         fields.serialize_field("datetime", &created_at.datetime())?;
         fields.serialize_field("minute", &created_at.minute())?;
         fields.serialize_field("creator", &creator.name)?;
@@ -92,14 +92,19 @@ impl Serialize for Row<'_> {
     }
 }
 
-/// The cells after the first, which is the row's title.
-struct Texts<'a>(&'a Row<'a>);
+/// The cells after the first, which is the row's title. Each brings its column's label, which the
+/// phone layout shows beside the value, and whether it holds numbers; then its text.
+struct Cells<'a>(&'a Row<'a>);
 
-impl Serialize for Texts<'_> {
+impl Serialize for Cells<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Row { row, columns } = self.0;
-        let text = |column| row.cells.get(column).map(DisplayValue::summary).unwrap_or_default();
-        serializer.collect_seq((1..*columns).map(text))
+        let cell = |(index, column)| {
+            let Column { label, numeric }: &Column = column;
+            let text = row.cells.get(index).map(DisplayValue::summary).unwrap_or_default();
+            (label, numeric, text)
+        };
+        serializer.collect_seq(columns.iter().enumerate().skip(1).map(cell))
     }
 }
 
