@@ -11,11 +11,11 @@ use service_kit::{
     identity::Verifier,
     ops::{self, OpsPort, Readiness},
     shutdown::{self, CancellationToken},
-    telemetry::Chain,
 };
 use tokio::net::TcpListener;
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::server::HealthReporter;
+use tower::util::MapResponseLayer;
 
 use crate::{
     audit::{
@@ -23,24 +23,28 @@ use crate::{
         relay::{Outgoing, Relay},
     },
     config::ServeConfig,
-    grpc::{Audit, Forms, Gate, Records},
+    grpc::{Audit, Forms, Gate, Records, name_undecodable},
     page_token::PageTokens,
     store::Store,
 };
 
 /// The largest request: a record of 128 KiB in any encoding, with room for an answer that says that
 /// one is too large.
-const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+const MAX_REQUEST_BYTES: usize = 512 * 1024;
 /// The largest answer: a page of about 2 MB from DynamoDB, in protobuf.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 /// More calls than this at once on one connection wait at the client.
 const CONCURRENT_STREAMS: u32 = 256;
+/// How long a request may take to arrive and be answered, whatever its deadline.
+const LONGEST_REQUEST: Duration = Duration::from_secs(65);
 /// How long calls may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the relay may go on after the last call.
 const RELAY_DRAIN: Duration = Duration::from_secs(5);
+/// How long a probe may take to read its answer at the end.
+const OPS_DRAIN: Duration = Duration::from_secs(1);
 
-/// Why the service does not start.
+/// Why the service does not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port cannot be had.
@@ -52,6 +56,12 @@ pub enum StartError {
     /// The contract cannot be served by reflection.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
+    /// The server gave up.
+    #[error("the server failed")]
+    Serve(#[from] tonic::transport::Error),
+    /// The relay gave up, and with it the delivery of events.
+    #[error("the relay failed")]
+    Relay,
 }
 
 /// The service with its ports taken.
@@ -62,6 +72,7 @@ pub struct App {
     relay: Relay,
     services: Services,
     reflection: bool,
+    shutdown_pause: Duration,
     store: Store,
 }
 
@@ -88,8 +99,16 @@ impl App {
         let gate = Gate::new(Verifier::new(config.verifier, http::client()?));
         let page_tokens = Arc::new(PageTokens::new(&config.page_token_secrets));
         let services = Services::new(&gate, &store, outgoing, &page_tokens);
-        let reflection = config.reflection;
-        Ok(Self { listener, ops, readiness, relay, services, reflection, store })
+        Ok(Self {
+            listener,
+            ops,
+            readiness,
+            relay,
+            services,
+            reflection: config.reflection,
+            shutdown_pause: config.shutdown_pause,
+            store,
+        })
     }
 
     /// Where gRPC is served.
@@ -110,7 +129,7 @@ impl App {
         let ops_stopped = CancellationToken::new();
         let ops = tokio::spawn(self.ops.run(ops_stopped.clone()));
         let relay_stopping = CancellationToken::new();
-        let relay = tokio::spawn(self.relay.run(relay_stopping.clone()));
+        let mut relay = tokio::spawn(self.relay.run(relay_stopping.clone()));
 
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, true).await;
@@ -123,6 +142,8 @@ impl App {
             None
         };
         let server = Server::builder()
+            .layer(MapResponseLayer::new(name_undecodable))
+            .timeout(LONGEST_REQUEST)
             .max_concurrent_streams(CONCURRENT_STREAMS)
             .http2_keepalive_interval(Some(Duration::from_secs(30)))
             .http2_keepalive_timeout(Some(Duration::from_secs(10)))
@@ -134,32 +155,41 @@ impl App {
         let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
         let not_ready = {
             let (readiness, stopping) = (self.readiness.clone(), stopping.clone());
+            let pause = self.shutdown_pause;
             async move {
                 stopping.cancelled().await;
                 readiness.set(false);
                 set_health(&health, false).await;
+                tokio::time::sleep(pause).await;
             }
         };
+        let mut outcome = Ok(());
         let serving = async {
             if let Err(error) = server.serve_with_incoming_shutdown(incoming, not_ready).await {
-                tracing::error!(error = %Chain(&error), "the server failed");
+                outcome = Err(error.into());
             }
         };
 
         self.readiness.set(true);
         let store = self.store;
         tokio::spawn(async move { store.warm_up().await });
-        shutdown::drain(serving, &stopping, DRAIN).await;
+        let relay_failed = tokio::select! {
+            _ = shutdown::drain(serving, &stopping, self.shutdown_pause + DRAIN) => false,
+            _ = &mut relay => true,
+        };
+        self.readiness.set(false);
 
         relay_stopping.cancel();
-        let finished = async {
-            let _ = relay.await;
-        };
-        shutdown::drain(finished, &relay_stopping, RELAY_DRAIN).await;
+        if relay_failed {
+            outcome = Err(StartError::Relay);
+        } else {
+            let finished = async { drop(relay.await) };
+            shutdown::drain(finished, &relay_stopping, RELAY_DRAIN).await;
+        }
         ops_stopped.cancel();
-        let _ = ops.await;
+        shutdown::drain(async { drop(ops.await) }, &ops_stopped, OPS_DRAIN).await;
         tracing::info!("stopped");
-        Ok(())
+        outcome
     }
 }
 

@@ -1,7 +1,7 @@
 //! The configuration of each subcommand, parsed before anything binds. After this only the AWS SDK
 //! reads the environment.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use service_kit::{
     config::{Environment, Mistakes},
@@ -49,6 +49,8 @@ pub struct ServeConfig {
     pub page_token_secrets: Secrets,
     /// `GRPC_REFLECTION`: whether the contract can be asked for.
     pub reflection: bool,
+    /// `SHUTDOWN_PAUSE_SECONDS`: how long to go on accepting after SIGTERM, until balancers know.
+    pub shutdown_pause: Duration,
 }
 
 impl ServeConfig {
@@ -62,6 +64,7 @@ impl ServeConfig {
         let queue_url = env.url("AUDIT_QUEUE_URL");
         let page_token_secrets = Secrets::from_environment(&mut env, "PAGE_TOKEN_SECRET");
         let reflection = env.or("GRPC_REFLECTION", "true");
+        let shutdown_pause = env.or("SHUTDOWN_PAUSE_SECONDS", "0").map(Duration::from_secs);
         let config = || {
             Some(Self {
                 address: address?,
@@ -71,6 +74,7 @@ impl ServeConfig {
                 queue_url: queue_url?,
                 page_token_secrets: page_token_secrets?,
                 reflection: reflection?,
+                shutdown_pause: shutdown_pause?,
             })
         };
         let config = config();

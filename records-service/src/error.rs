@@ -9,13 +9,17 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 use crate::domain::record::Violation;
 
 const DOMAIN: &str = "org-records";
+/// How many bytes the violations of an answer may take.
+const DETAILS_BYTES: usize = 4096;
+/// How many characters of a path or a message an answer repeats.
+const TEXT_LENGTH: usize = 160;
 
 /// The cause of an error, for the log only.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The request must change before it is tried again.
     #[error("the request is not valid")]
     Invalid(Vec<Violation>),
@@ -48,18 +52,18 @@ pub enum Error {
 impl Error {
     /// The request has this one fault.
     #[must_use]
-    pub fn invalid(path: &str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn invalid(path: &str, reason: &'static str, message: impl Into<String>) -> Self {
         Self::Invalid(vec![Violation { path: path.to_owned(), reason, message: message.into() }])
     }
 
     /// A fault of the service with this cause.
-    pub fn internal(cause: impl Into<Cause>) -> Self {
+    pub(crate) fn internal(cause: impl Into<Cause>) -> Self {
         Self::Internal(cause.into())
     }
 
     /// The code that callers see.
     #[must_use]
-    pub fn code(&self) -> Code {
+    pub(crate) fn code(&self) -> Code {
         match self {
             Self::Invalid(_) => Code::InvalidArgument,
             Self::NotFound => Code::NotFound,
@@ -89,7 +93,7 @@ impl Error {
 
     /// The status with its details. Causes stay here.
     #[must_use]
-    pub fn to_status(&self) -> Status {
+    pub(crate) fn to_status(&self) -> Status {
         let mut metadata = HashMap::new();
         if let Self::Forbidden(permission) = self {
             metadata.insert("permission".to_owned(), (*permission).to_owned());
@@ -97,13 +101,7 @@ impl Error {
         let mut details = ErrorDetails::with_error_info(self.reason(), DOMAIN, metadata);
         match self {
             Self::Invalid(violations) => {
-                let violations = violations.iter().map(|violation| FieldViolation {
-                    field: violation.path.clone(),
-                    description: violation.message.clone(),
-                    reason: violation.reason.to_owned(),
-                    localized_message: None,
-                });
-                details.set_bad_request(violations.collect::<Vec<_>>());
+                details.set_bad_request(to_field_violations(violations));
             }
             Self::Throttled(_) | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
@@ -111,5 +109,52 @@ impl Error {
             _ => {}
         }
         Status::with_error_details(self.code(), self.to_string(), details)
+    }
+}
+
+/// What fits an answer. Details travel in a trailer, and many clients take no more than 8 KiB of
+/// those in base64, so an endless list would reach nobody.
+fn to_field_violations(violations: &[Violation]) -> Vec<FieldViolation> {
+    let mut room = DETAILS_BYTES;
+    let mut named = Vec::new();
+    for violation in violations {
+        let field = shortened(&violation.path);
+        let description = shortened(&violation.message);
+        let bytes = field.len() + description.len() + violation.reason.len();
+        if bytes > room {
+            let description = format!("There are {} more.", violations.len() - named.len());
+            named.push(FieldViolation::new("", description));
+            break;
+        }
+        room -= bytes;
+        let reason = violation.reason.to_owned();
+        named.push(FieldViolation { field, description, reason, localized_message: None });
+    }
+    named
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(TEXT_LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_details_of_any_number_of_violations_fit_a_trailer() {
+        let long = Violation::of_field(&"🎉".repeat(10_000), "UNKNOWN_FIELD", "x".repeat(10_000));
+
+        let status = Error::Invalid(vec![long; 1000]).to_status();
+
+        let details = status.get_error_details();
+        let named = &details.bad_request().expect("it has violations").field_violations;
+        assert!(status.details().len() < 6000, "{} bytes", status.details().len());
+        assert!(named.len() > 3);
+        let more = format!("There are {} more.", 1000 - (named.len() - 1));
+        assert_eq!(named.last().map(|last| last.description.as_str()), Some(more.as_str()));
     }
 }

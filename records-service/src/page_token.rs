@@ -7,7 +7,6 @@ use service_kit::{
     identity::Organization,
     sealing::{Sealer, Secrets},
 };
-use uuid::Uuid;
 
 /// How long a token may be used.
 const LIFETIME: Duration = Duration::from_hours(24);
@@ -42,13 +41,13 @@ impl PageTokens {
         Self(Sealer::new(secrets, "page token"))
     }
 
-    /// The token for the page after the item with this id.
+    /// The token for the page that starts after this sort key.
     #[must_use]
-    pub(crate) fn seal(&self, organization: &Organization, list: List, after: Uuid) -> String {
+    pub(crate) fn seal(&self, organization: &Organization, list: List, after: &str) -> String {
         self.seal_until(organization.id(), list, after, SystemTime::now() + LIFETIME)
     }
 
-    /// The id of the last item of the page before.
+    /// The sort key at which the page before ended.
     ///
     /// # Errors
     /// See [`PageTokenError`].
@@ -57,11 +56,11 @@ impl PageTokens {
         organization: &Organization,
         list: List,
         token: &str,
-    ) -> Result<Uuid, PageTokenError> {
+    ) -> Result<String, PageTokenError> {
         self.open_at(organization.id(), list, token, SystemTime::now())
     }
 
-    fn seal_until(&self, organization: &str, list: List, after: Uuid, end: SystemTime) -> String {
+    fn seal_until(&self, organization: &str, list: List, after: &str, end: SystemTime) -> String {
         let mut plaintext = seconds(end).to_be_bytes().to_vec();
         plaintext.extend_from_slice(after.as_bytes());
         self.0.seal(&context(organization, list), &plaintext)
@@ -73,14 +72,14 @@ impl PageTokens {
         list: List,
         token: &str,
         now: SystemTime,
-    ) -> Result<Uuid, PageTokenError> {
+    ) -> Result<String, PageTokenError> {
         let plaintext =
             self.0.open(&context(organization, list), token).ok_or(PageTokenError::Invalid)?;
-        let (end, id) = plaintext.split_first_chunk().ok_or(PageTokenError::Invalid)?;
+        let (end, after) = plaintext.split_first_chunk().ok_or(PageTokenError::Invalid)?;
         if u64::from_be_bytes(*end) <= seconds(now) {
             return Err(PageTokenError::Expired);
         }
-        Uuid::from_slice(id).map_err(|_| PageTokenError::Invalid)
+        String::from_utf8(after.to_vec()).map_err(|_| PageTokenError::Invalid)
     }
 }
 
@@ -106,11 +105,11 @@ mod tests {
 
     #[test]
     fn a_token_serves_its_own_organization_and_list_until_it_expires() {
-        let (tokens, now, after) = (tokens(), SystemTime::now(), Uuid::now_v7());
+        let (tokens, now, after) = (tokens(), SystemTime::now(), "rec#1");
         let end = now + Duration::from_secs(10);
         let token = tokens.seal_until("org_acme", List::Records, after, end);
 
-        assert_eq!(tokens.open_at("org_acme", List::Records, &token, now), Ok(after));
+        assert_eq!(tokens.open_at("org_acme", List::Records, &token, now), Ok(after.to_owned()));
 
         let invalid = Err(PageTokenError::Invalid);
         assert_eq!(tokens.open_at("org_globex", List::Records, &token, now), invalid);

@@ -99,6 +99,14 @@ impl Environment {
         }
     }
 
+    /// The words of a variable, or of `default` where it is not set at all. Here an empty variable
+    /// means no words, for it may be meant to take a default away.
+    #[must_use]
+    pub fn words<T: FromIterator<String>>(&self, variable: &str, default: &str) -> T {
+        let text = self.variables.get(variable).map_or(default, String::as_str);
+        text.split_whitespace().map(ToOwned::to_owned).collect()
+    }
+
     /// An http or https URL that must be set.
     pub fn url(&mut self, variable: &str) -> Option<Url> {
         let text = self.required(variable)?;

@@ -7,7 +7,10 @@ use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{DeleteMessageBatchRequestEntry, SendMessageBatchRequestEntry},
+    types::{
+        ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
+        SendMessageBatchRequestEntry,
+    },
 };
 use url::Url;
 
@@ -22,6 +25,8 @@ pub(crate) const BATCH_COUNT: usize = 10;
 /// The most bytes of one batch that is not a single message. SQS takes 1 MiB; a smaller batch is
 /// repeated sooner when it fails, and older queues take no more.
 const BATCH_BYTES: usize = 256 * 1024;
+/// How long a message stays hidden that is received and cannot be stored yet.
+const HIDDEN_SECONDS: i32 = 60;
 /// How long SQS waits for a message before it answers with none.
 const LONG_POLL: Duration = Duration::from_secs(20);
 
@@ -127,6 +132,25 @@ impl Queue {
                 Some(Message { body: message.body?, receipt: message.receipt_handle? })
             })
             .collect())
+    }
+
+    /// Keeps messages hidden from other workers for another minute. It counts as no receipt.
+    ///
+    /// # Errors
+    /// When SQS does not answer.
+    pub(crate) async fn keep_hidden(&self, messages: &[Message]) -> Result<(), Error> {
+        let mut request = self.client.change_message_visibility_batch().queue_url(&self.url);
+        for (position, message) in messages.iter().enumerate() {
+            let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
+                .id(position.to_string())
+                .receipt_handle(&message.receipt)
+                .visibility_timeout(HIDDEN_SECONDS)
+                .build()
+                .map_err(Error::internal)?;
+            request = request.entries(entry);
+        }
+        request.send().await.map_err(failed)?;
+        Ok(())
     }
 
     /// Deletes messages that are dealt with. One that stays is received again.

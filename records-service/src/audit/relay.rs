@@ -115,7 +115,7 @@ async fn run_fast_way(
         let sent = send(store, queue, &events).await;
         drop(permits);
         match sent {
-            Ok(()) => pause.reset(),
+            Ok(_) => pause.reset(),
             Err(error) => {
                 tracing::warn!(
                     error = %Chain(&error),
@@ -159,40 +159,56 @@ impl Sweeper {
         }
         let sweeps: Vec<_> = (0..SHARDS).map(|shard| self.sweep_shard(shard)).collect();
         let mut shards = stream::iter(sweeps).buffer_unordered(SHARDS_AT_ONCE);
+        // One shard that fails does not keep the others waiting.
+        let mut outcome = Ok(());
         while let Some(swept) = shards.next().await {
-            swept?;
+            outcome = outcome.and(swept);
             if stopping.is_cancelled() {
                 break;
             }
         }
-        Ok(())
+        outcome
     }
 
+    /// Sends the oldest events of a shard. Rows that stay, because the queue refuses them or nobody
+    /// can read them, do not hide those behind them.
     async fn sweep_shard(&self, shard: u8) -> Result<(), Error> {
-        let events = self.store.unsent_events(shard, SWEEP_AGE).await?;
-        if !events.is_empty() {
-            tracing::info!(shard, events = events.len(), "sending events that were left behind");
+        let mut after = None;
+        loop {
+            let rows = self.store.unsent_events(shard, SWEEP_AGE, after).await?;
+            if rows.found > 0 {
+                tracing::info!(shard, events = rows.found, "sending events that were left behind");
+            }
+            let sent = send(&self.store, &self.queue, &rows.events).await?;
+            let some_stay = sent < rows.found;
+            after = match rows.next {
+                Some(next) if some_stay => Some(next),
+                _ => return Ok(()),
+            };
         }
-        send(&self.store, &self.queue, &events).await
     }
 }
 
-/// Sends events and removes from the outbox those that are on the queue. Tries every batch before
-/// it answers with the first failure.
-async fn send(store: &Store, queue: &Queue, events: &[Unsent]) -> Result<(), Error> {
+/// Sends events, removes from the outbox those that are on the queue, and answers with their number.
+/// Tries every batch before it answers with the first failure.
+async fn send(store: &Store, queue: &Queue, events: &[Unsent]) -> Result<usize, Error> {
     let batches = Queue::batches(events);
     let sends: Vec<_> = batches.iter().map(|batch| send_batch(store, queue, batch)).collect();
     let mut outcomes = stream::iter(sends).buffer_unordered(BATCHES_AT_ONCE);
-    let mut outcome = Ok(());
+    let mut outcome = Ok(0);
     while let Some(sent) = outcomes.next().await {
-        outcome = outcome.and(sent);
+        outcome = match (outcome, sent) {
+            (Ok(before), Ok(now)) => Ok(before + now),
+            (Err(first), _) | (_, Err(first)) => Err(first),
+        };
     }
     outcome
 }
 
-async fn send_batch(store: &Store, queue: &Queue, batch: &[&Unsent]) -> Result<(), Error> {
+async fn send_batch(store: &Store, queue: &Queue, batch: &[&Unsent]) -> Result<usize, Error> {
     let sent = queue.send(batch).await?;
-    store.forget_sent(&sent).await
+    store.forget_sent(&sent).await?;
+    Ok(sent.len())
 }
 
 /// A pause that doubles with each failure in a row.

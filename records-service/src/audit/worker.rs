@@ -10,11 +10,22 @@ use service_kit::{shutdown::CancellationToken, telemetry::Chain};
 use super::queue::{BATCH_COUNT, Message, Queue};
 use crate::{
     domain::event::Event,
-    error::Error,
     store::{Store, trail::Appended},
 };
 
-const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
+/// How long after a failure nothing is tried; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What came of a message.
+enum Outcome {
+    /// Its event is in the trail.
+    Stored,
+    /// It will never be: it is left to be received until it goes to the dead-letter queue.
+    Refused,
+    /// The trail does not answer.
+    NotYet,
+}
 
 /// The consumer of the audit queue. Several may run at once.
 pub(crate) struct Worker {
@@ -29,67 +40,91 @@ impl Worker {
         Self { store, queue }
     }
 
-    /// Works until `stopping`, and finishes the messages it has in hand.
+    /// Works until `stopping`, and finishes the messages it has in hand if that is possible.
     pub(crate) async fn run(self, stopping: CancellationToken) {
+        let mut pause = FIRST_PAUSE;
         while !stopping.is_cancelled() {
             let received = tokio::select! {
                 received = self.queue.receive() => received,
                 () = stopping.cancelled() => return,
             };
-            let outcome = match received {
-                Ok(messages) => self.store_all(messages).await,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = outcome {
-                tracing::warn!(
-                    error = %Chain(&error),
-                    "the audit queue does not answer; trying again"
-                );
-                tokio::select! {
-                    () = tokio::time::sleep(PAUSE_AFTER_FAILURE) => {}
-                    () = stopping.cancelled() => {}
+            match received {
+                Ok(messages) => {
+                    pause = FIRST_PAUSE;
+                    self.store_all(messages, &stopping).await;
+                }
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "the audit queue does not answer");
+                    wait(&mut pause, &stopping).await;
                 }
             }
         }
     }
 
-    async fn store_all(&self, messages: Vec<Message>) -> Result<(), Error> {
-        let stored: Vec<Option<Message>> = stream::iter(messages)
-            .map(|message| async move { self.store_one(&message).await.then_some(message) })
-            .buffer_unordered(BATCH_COUNT)
-            .collect()
-            .await;
-        let done: Vec<Message> = stored.into_iter().flatten().collect();
-        self.queue.delete(&done).await
+    /// Stores messages, and tries again with those for which the trail does not answer. They are
+    /// kept hidden meanwhile and no others are received, for each receipt brings a good message
+    /// nearer to the dead-letter queue.
+    async fn store_all(&self, mut messages: Vec<Message>, stopping: &CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let outcomes: Vec<_> = stream::iter(messages)
+                .map(|message| async move { (self.store_one(&message).await, message) })
+                .buffer_unordered(BATCH_COUNT)
+                .collect()
+                .await;
+            let (mut stored, mut waiting) = (Vec::new(), Vec::new());
+            for (outcome, message) in outcomes {
+                match outcome {
+                    Outcome::Stored => stored.push(message),
+                    Outcome::NotYet => waiting.push(message),
+                    Outcome::Refused => {}
+                }
+            }
+            if let Err(error) = self.queue.delete(&stored).await {
+                tracing::warn!(error = %Chain(&error), "stored events will be received again");
+            }
+            if waiting.is_empty() || stopping.is_cancelled() {
+                return;
+            }
+            if let Err(error) = self.queue.keep_hidden(&waiting).await {
+                tracing::warn!(error = %Chain(&error), "waiting events may be received again");
+            }
+            wait(&mut pause, stopping).await;
+            messages = waiting;
+        }
     }
 
-    /// Answers whether the message is dealt with.
-    async fn store_one(&self, message: &Message) -> bool {
+    async fn store_one(&self, message: &Message) -> Outcome {
         let event = match Event::parse(&message.body) {
-            Ok(event) if event.compute_hash() == event.data.hash => event,
-            Ok(event) => {
-                tracing::error!(event.id = %event.id, "the hash of an event is wrong");
-                return false;
-            }
+            Ok(event) => event,
             Err(error) => {
-                tracing::error!(error = %Chain(&error), "a message is not an event");
-                return false;
+                tracing::error!(error = %Chain(&error), "a message is not a good event");
+                return Outcome::Refused;
             }
         };
         match self.store.append_to_trail(&event, &message.body).await {
-            Ok(Appended::New) => {
-                tracing::debug!(event.id = %event.id, "stored an event");
-                true
-            }
-            Ok(Appended::Before) => true,
+            Ok(Appended::New | Appended::Before) => Outcome::Stored,
             Ok(Appended::Contradiction) => {
                 tracing::error!(event.id = %event.id, "the trail holds another event of this id");
-                false
+                Outcome::Refused
             }
             Err(error) => {
-                tracing::warn!(error = %Chain(&error), event.id = %event.id, "cannot store an event yet");
-                false
+                tracing::warn!(
+                    error = %Chain(&error),
+                    event.id = %event.id,
+                    "cannot store an event yet"
+                );
+                Outcome::NotYet
             }
         }
     }
+}
+
+/// Waits for `pause`, which is twice as long the next time, or until `stopping`.
+async fn wait(pause: &mut Duration, stopping: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(*pause) => {}
+        () = stopping.cancelled() => {}
+    }
+    *pause = (*pause * 2).min(LONGEST_PAUSE);
 }

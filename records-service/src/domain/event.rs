@@ -18,23 +18,8 @@ const SPEC_VERSION: &str = "1.0";
 const SOURCE: &str = "/org-records/records-service";
 const CONTENT_TYPE: &str = "application/json";
 
-/// What happened to a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum EventType {
-    /// It was created.
-    #[serde(rename = "records.record.created.v1")]
-    Created,
-}
-
-impl EventType {
-    /// The `type` of the CloudEvent.
-    #[must_use]
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Created => "records.record.created.v1",
-        }
-    }
-}
+/// The `type` of the event of a new record.
+const CREATED: &str = "records.record.created.v1";
 
 /// One change of one record. The fields up to `data` are the attributes of CloudEvents 1.0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +28,10 @@ pub(crate) struct Event {
     /// A UUID of version 7. Consumers that have seen it have seen the event.
     pub id: Uuid,
     source: String,
-    /// What happened.
+    /// What happened, such as `records.record.created.v1`. It is text, so that a process passes on
+    /// what a newer one calls by a new name.
     #[serde(rename = "type")]
-    pub kind: EventType,
+    pub kind: String,
     /// The resource name of the record.
     pub subject: String,
     /// When, to the millisecond.
@@ -70,8 +56,8 @@ pub(crate) struct EventData {
     pub changes: BTreeMap<String, Change>,
     /// The hash of the record's event before this one; empty for the first.
     pub prev_hash: String,
-    /// SHA-256, in hexadecimal, over `prev_hash`, a line break and this event's own JSON with an
-    /// empty `hash`.
+    /// SHA-256, in hexadecimal, over `prev_hash`, a line break and the event's JSON as it is queued
+    /// and stored, but with an empty `hash`.
     pub hash: String,
 }
 
@@ -90,11 +76,21 @@ pub(crate) struct Change {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum EventError {
     /// It is not JSON of the shape of an event.
-    #[error("the event is malformed")]
-    Malformed(#[from] serde_json::Error),
+    #[error("the event is malformed: {category:?} at line {line}, column {column}")]
+    Malformed {
+        /// What kind of mistake; the parser's own words would quote a value.
+        category: serde_json::error::Category,
+        /// Where it is.
+        line: usize,
+        /// Where it is.
+        column: usize,
+    },
     /// It is of another version of CloudEvents.
     #[error("the event is not of CloudEvents {SPEC_VERSION}")]
     SpecVersion,
+    /// It was changed after it was made.
+    #[error("the event does not match its hash")]
+    Hash,
     /// Its subject is not a record.
     #[error("the event's subject is not a record")]
     Subject,
@@ -114,7 +110,7 @@ impl Event {
             specversion: SPEC_VERSION.to_owned(),
             id: Uuid::now_v7(),
             source: SOURCE.to_owned(),
-            kind: EventType::Created,
+            kind: CREATED.to_owned(),
             subject: record.id.resource_name(),
             time: record.created_at,
             datacontenttype: CONTENT_TYPE.to_owned(),
@@ -128,7 +124,7 @@ impl Event {
                 hash: String::new(),
             },
         };
-        event.data.hash = event.compute_hash();
+        event.data.hash = hash_of(&event.data.prev_hash, &event.to_json());
         event
     }
 
@@ -140,21 +136,6 @@ impl Event {
         RecordId::from_resource_name(&self.subject).map_err(|_| EventError::Subject)
     }
 
-    /// The hash that this event should carry.
-    #[must_use]
-    pub(crate) fn compute_hash(&self) -> String {
-        let mut unhashed = self.clone();
-        unhashed.data.hash = String::new();
-        let mut sha = Context::new(&SHA256);
-        sha.update(self.data.prev_hash.as_bytes());
-        sha.update(b"\n");
-        sha.update(unhashed.to_json().as_bytes());
-        sha.finish().as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
-    }
-
     /// The JSON that is queued and stored.
     ///
     /// # Panics
@@ -164,18 +145,41 @@ impl Event {
         escape_for_sqs(serde_json::to_string(self).expect("an event is plain JSON"))
     }
 
-    /// Reads what [`Event::to_json`] wrote.
+    /// Reads what [`Event::to_json`] wrote, here or in a newer process, whose events may say more
+    /// than this one understands.
     ///
     /// # Errors
-    /// When the text is anything else.
+    /// When the text is anything else, or was changed since.
     pub(crate) fn parse(json: &str) -> Result<Self, EventError> {
-        let event: Self = serde_json::from_str(json)?;
+        let event: Self = serde_json::from_str(json).map_err(|error| EventError::Malformed {
+            category: error.classify(),
+            line: error.line(),
+            column: error.column(),
+        })?;
         if event.specversion != SPEC_VERSION {
             return Err(EventError::SpecVersion);
         }
         event.record()?;
+        // Inside texts quotes are escaped, so this member can stand in one place only.
+        let hashed =
+            json.replacen(&format!("\"hash\":\"{}\"", event.data.hash), "\"hash\":\"\"", 1);
+        if hash_of(&event.data.prev_hash, &hashed) != event.data.hash {
+            return Err(EventError::Hash);
+        }
         Ok(event)
     }
+}
+
+/// The hash of an event whose JSON, with an empty hash, is this.
+fn hash_of(prev_hash: &str, unhashed: &str) -> String {
+    let mut sha = Context::new(&SHA256);
+    sha.update(prev_hash.as_bytes());
+    sha.update(b"\n");
+    sha.update(unhashed.as_bytes());
+    sha.finish().as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 /// Writes the two characters that SQS refuses as JSON escapes. JSON has them in texts only, and its
@@ -209,7 +213,7 @@ mod tests {
             specversion: SPEC_VERSION.to_owned(),
             id: Uuid::now_v7(),
             source: SOURCE.to_owned(),
-            kind: EventType::Created,
+            kind: CREATED.to_owned(),
             subject: RecordId::new().resource_name(),
             time: "2026-11-23T20:04:05.678Z".parse().unwrap(),
             datacontenttype: CONTENT_TYPE.to_owned(),
@@ -223,7 +227,7 @@ mod tests {
                 hash: String::new(),
             },
         };
-        event.data.hash = event.compute_hash();
+        event.data.hash = hash_of("", &event.to_json());
         event
     }
 
@@ -243,9 +247,26 @@ mod tests {
 
     #[test]
     fn a_changed_event_does_not_match_its_hash() {
-        let mut event = event(BTreeMap::new());
-        event.data.version = 2;
-        assert_ne!(event.compute_hash(), event.data.hash);
+        let json = event(BTreeMap::new()).to_json();
+        for (old, new) in [("\"version\":1", "\"version\":2"), ("auth0|1", "auth0|2")] {
+            let changed = json.replace(old, new);
+            assert_ne!(changed, json);
+            assert!(matches!(Event::parse(&changed), Err(EventError::Hash)));
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_newer_process_is_understood_as_far_as_it_goes() {
+        let event = event(BTreeMap::new());
+        let newer = event.to_json();
+        let newer = newer.replace(CREATED, "records.record.moved.v1");
+        let newer = newer.replace("\"version\":1", "\"version\":1,\"reason\":\"tidied\"");
+        let unhashed = newer.replace(&event.data.hash, "");
+        let newer = newer.replace(&event.data.hash, &hash_of("", &unhashed));
+
+        let parsed = Event::parse(&newer).unwrap();
+
+        assert_eq!(parsed.kind, "records.record.moved.v1");
     }
 
     #[test]
@@ -269,7 +290,6 @@ mod tests {
 
             let allowed = |c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
             prop_assert!(json.chars().all(allowed));
-            prop_assert_eq!(parsed.compute_hash(), parsed.data.hash.clone());
             prop_assert_eq!(parsed, event);
         }
     }

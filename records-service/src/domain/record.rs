@@ -23,17 +23,17 @@ const SEARCH_TEXT_BYTES: usize = 2048;
 
 /// The id of a record: a UUID of version 7, so that ids sort by the time of creation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordId(Uuid);
+pub(crate) struct RecordId(Uuid);
 
 /// The text is not a record's resource name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be \"records/\" and a lower-case UUID")]
-pub struct RecordNameError;
+pub(crate) struct RecordNameError;
 
 impl RecordId {
     /// A new id, later than all that this process made before.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Uuid::now_v7())
     }
 
@@ -41,13 +41,13 @@ impl RecordId {
     ///
     /// # Errors
     /// When the text is anything else.
-    pub fn from_resource_name(name: &str) -> Result<Self, RecordNameError> {
+    pub(crate) fn from_resource_name(name: &str) -> Result<Self, RecordNameError> {
         name.strip_prefix("records/").ok_or(RecordNameError)?.parse()
     }
 
     /// `records/{record_id}`.
     #[must_use]
-    pub fn resource_name(self) -> String {
+    pub(crate) fn resource_name(self) -> String {
         format!("records/{self}")
     }
 }
@@ -55,18 +55,6 @@ impl RecordId {
 impl Default for RecordId {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl From<Uuid> for RecordId {
-    fn from(id: Uuid) -> Self {
-        Self(id)
-    }
-}
-
-impl From<RecordId> for Uuid {
-    fn from(id: RecordId) -> Self {
-        id.0
     }
 }
 
@@ -138,7 +126,7 @@ pub(crate) struct Record {
 
 /// One thing that is wrong with a request, by the path of the field in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
+pub(crate) struct Violation {
     /// Such as `record.fields[title]` or `page_token`.
     pub path: String,
     /// What is wrong, for programs: an upper-case word such as `REQUIRED`.
@@ -150,7 +138,7 @@ pub struct Violation {
 impl Violation {
     /// A violation of one of the record's fields.
     #[must_use]
-    pub fn of_field(field: &str, reason: &'static str, message: impl Into<String>) -> Self {
+    pub(crate) fn of_field(field: &str, reason: &'static str, message: impl Into<String>) -> Self {
         Self { path: format!("record.fields[{field}]"), reason, message: message.into() }
     }
 }

@@ -45,10 +45,9 @@ impl AuditService for Audit {
                 self.page_tokens.open(organization, List::AuditEvents, token)
             })?;
             let page = self.store.list_events(organization, after, size).await?;
-            let last = page.items.last().filter(|_| page.more).map(|event| event.id);
             Ok(ListAuditEventsResponse {
-                next_page_token: last.map_or_else(String::new, |id| {
-                    self.page_tokens.seal(organization, List::AuditEvents, id)
+                next_page_token: page.next.map_or_else(String::new, |next| {
+                    self.page_tokens.seal(organization, List::AuditEvents, &next)
                 }),
                 events: page.items.into_iter().map(event_to_proto).collect(),
             })

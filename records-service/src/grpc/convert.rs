@@ -134,7 +134,7 @@ pub(super) fn event_to_proto(event: Event) -> pb::AuditEvent {
     });
     pb::AuditEvent {
         id: event.id.to_string(),
-        r#type: event.kind.as_str().to_owned(),
+        r#type: event.kind,
         record: event.subject,
         event_time: Some(time_to_proto(event.time)),
         actor: Some(actor_to_proto(event.data.actor)),

@@ -5,13 +5,13 @@ mod call;
 mod convert;
 mod forms;
 mod records;
+mod undecodable;
 
 pub(crate) use audit::Audit;
 pub(crate) use call::Gate;
 pub(crate) use forms::Forms;
 pub(crate) use records::Records;
-
-use uuid::Uuid;
+pub(crate) use undecodable::name_undecodable;
 
 use crate::{error::Error, page_token::PageTokenError};
 
@@ -30,8 +30,8 @@ fn page_size(wanted: i32) -> Result<usize, Error> {
 /// Where a page starts: `open` is asked only where there is a token.
 fn page_start(
     token: &str,
-    open: impl FnOnce(&str) -> Result<Uuid, PageTokenError>,
-) -> Result<Option<Uuid>, Error> {
+    open: impl FnOnce(&str) -> Result<String, PageTokenError>,
+) -> Result<Option<String>, Error> {
     if token.is_empty() {
         return Ok(None);
     }

@@ -109,12 +109,10 @@ impl RecordsService for Records {
             let after = page_start(&request.page_token, |token| {
                 self.page_tokens.open(organization, List::Records, token)
             })?;
-            let after = after.map(RecordId::from);
             let page = self.store.list_records(organization, after, size).await?;
-            let last = page.items.last().filter(|_| page.more).map(|record| record.id.into());
             Ok(ListRecordsResponse {
-                next_page_token: last.map_or_else(String::new, |id: Uuid| {
-                    self.page_tokens.seal(organization, List::Records, id)
+                next_page_token: page.next.map_or_else(String::new, |next| {
+                    self.page_tokens.seal(organization, List::Records, &next)
                 }),
                 records: page.items.into_iter().map(record_to_proto).collect(),
             })
@@ -124,6 +122,8 @@ impl RecordsService for Records {
 }
 
 fn parse_request_id(text: &str) -> Result<Uuid, Error> {
-    Uuid::try_parse(text)
-        .map_err(|_| Error::invalid("request_id", "MALFORMED", "A request id is a UUID."))
+    // A client that forgot to set it would send zeros each time (AIP-155).
+    Uuid::try_parse(text).ok().filter(|id| !id.is_nil()).ok_or_else(|| {
+        Error::invalid("request_id", "MALFORMED", "A request id is a UUID other than zero.")
+    })
 }

@@ -18,7 +18,13 @@ where
         }
         SdkError::ServiceError(answer) => match answer.err().code() {
             Some(code) if is_throttle(code) => Error::Throttled(Some(error.into())),
-            Some("InternalServerError" | "ServiceUnavailable" | "InternalFailure") => {
+            Some(
+                "InternalServerError"
+                | "ServiceUnavailable"
+                | "InternalFailure"
+                // Our own attempt before this one is still being carried out.
+                | "TransactionInProgressException",
+            ) => {
                 Error::Unavailable(Some(error.into()))
             }
             _ => Error::internal(error),

@@ -34,6 +34,19 @@ pub(crate) struct Unsent {
     pub payload: String,
 }
 
+/// Where an answer about the outbox ended.
+pub(crate) struct RowKey(Item);
+
+/// Some rows of a shard.
+pub(crate) struct UnsentRows {
+    /// Those that can be read.
+    pub(crate) events: Vec<Unsent>,
+    /// How many rows there were.
+    pub(crate) found: usize,
+    /// Where to read on, if there is more.
+    pub(crate) next: Option<RowKey>,
+}
+
 impl Unsent {
     pub(super) fn new(event: &Event) -> Self {
         // The last byte of a UUID of version 7 is random, so it spreads the events.
@@ -89,9 +102,10 @@ impl Unsent {
 }
 
 impl Store {
-    /// The oldest unsent events of a shard that are at least as old as `age`: about 1 MB of them at
-    /// most. It always reads from the start of the shard, because a transaction that commits late
-    /// may carry an earlier id than one that was read before.
+    /// Unsent events of a shard that are at least as old as `age`, oldest first: about 1 MB of them
+    /// at most, after the row at which an earlier answer ended. A sweep always begins at the start
+    /// of a shard, because a transaction that commits late may carry an earlier id than one that
+    /// was read before.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -99,7 +113,8 @@ impl Store {
         &self,
         shard: u8,
         age: Duration,
-    ) -> Result<Vec<Unsent>, Error> {
+        after: Option<RowKey>,
+    ) -> Result<UnsentRows, Error> {
         let answer = self
             .client
             .query()
@@ -109,12 +124,23 @@ impl Store {
             .expression_attribute_names("#event", "Event_ID")
             .expression_attribute_values(":shard", text(shard_key(shard)))
             .expression_attribute_values(":bound", text(earliest_id(SystemTime::now() - age)))
+            .set_exclusive_start_key(after.map(|key| key.0))
             .limit(100)
             .send()
             .await
             .map_err(failure::of)?;
-        let rows = answer.items.unwrap_or_default().into_iter().map(Unsent::from_row);
-        rows.collect::<Result<_, _>>().map_err(Error::internal)
+        let rows = answer.items.unwrap_or_default();
+        let found = rows.len();
+        let events = rows.into_iter().filter_map(|row| {
+            let unreadable =
+                |error: &RowError| tracing::error!(%error, shard, "an unsent event cannot be read");
+            Unsent::from_row(row).inspect_err(unreadable).ok()
+        });
+        Ok(UnsentRows {
+            events: events.collect(),
+            found,
+            next: answer.last_evaluated_key.map(RowKey),
+        })
     }
 
     /// Removes events that are on the queue. What is not removed is sent again, which its consumers

@@ -1,7 +1,7 @@
 //! Reads one page of an organization's rows, newest first. It does not know what a row holds.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use service_kit::identity::Organization;
+use service_kit::{identity::Organization, telemetry::Chain};
 
 use super::{Item, ORGANIZATION_ID, Store, failure, key_of, text};
 use crate::error::Error;
@@ -9,13 +9,13 @@ use crate::error::Error;
 /// DynamoDB reads at most 1 MB a query, so this bounds a page to about 2 MB.
 const QUERIES_PER_PAGE: usize = 2;
 
-/// Some rows, and whether there are older ones.
+/// Some of an organization's things.
 #[derive(Debug)]
 pub(crate) struct Page<T> {
     /// Newest first.
     pub items: Vec<T>,
-    /// Whether another page follows.
-    pub more: bool,
+    /// Where the next page starts, if there is one.
+    pub next: Option<String>,
 }
 
 /// Which rows of an organization, in the order of their range key.
@@ -86,6 +86,23 @@ impl Store {
         }
         let more = start.is_some() || rows.len() > size;
         rows.truncate(size);
-        Ok(Page { items: rows, more })
+        let last = rows.last().filter(|_| more).and_then(|row| row.get(range.key));
+        let next = last.and_then(|key| key.as_s().ok().cloned());
+        Ok(Page { items: rows, next })
+    }
+}
+
+impl Page<Item> {
+    /// What the rows say. One that cannot be read is left out, and does not hide the others.
+    pub(super) fn parse<T, E>(self, parse: impl Fn(Item) -> Result<T, E>) -> Page<T>
+    where
+        E: std::error::Error + 'static,
+    {
+        let readable = |item| {
+            parse(item).inspect_err(|error| {
+                tracing::error!(error = %Chain(error), "a row cannot be read and is left out");
+            })
+        };
+        Page { items: self.items.into_iter().flat_map(readable).collect(), next: self.next }
     }
 }

@@ -66,8 +66,9 @@ impl Store {
     /// Makes a record, its event and its idempotency row in one transaction.
     ///
     /// # Errors
-    /// `Invalid` where the request id stands for another request; `Conflict`, `Throttled` and
-    /// `Unavailable` where nothing is known to have been written and the same call may be repeated.
+    /// `Invalid` where the request id stands for another request; `Conflict` and `Throttled` where
+    /// nothing was written; `Unavailable` where that is not known, so that a repetition is safe
+    /// only with a request id.
     pub(crate) async fn create_record(
         &self,
         caller: &Caller,
@@ -99,7 +100,17 @@ impl Store {
         writes.push(put_new(&self.tables.records, row, RECORD_ID)?);
         writes.push(put_new(&self.tables.outbox, unsent.to_row(), "Event_ID")?);
 
-        match self.transact(writes, &event.id.to_string()).await? {
+        let written = match self.transact(writes, &event.id.to_string()).await {
+            // The answer may have been lost after the commit, and then the record is there.
+            Err(Error::Unavailable(cause)) => {
+                match self.get_record(organization, record.id).await {
+                    Ok(Some(_)) => Ok(None),
+                    _ => Err(Error::Unavailable(cause)),
+                }
+            }
+            other => other,
+        };
+        match written? {
             None => Ok(Created::New(Box::new(record), unsent)),
             Some(earlier) => {
                 let expected = idempotency.as_ref().map(|idempotency| idempotency.hash.as_str());
@@ -141,14 +152,14 @@ impl Store {
         answer.item.map(to_record).transpose().map_err(Error::internal)
     }
 
-    /// A page of the organization's records, newest first, after the one with the id `after`.
+    /// A page of the organization's records, newest first, from where the page before ended.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub(crate) async fn list_records(
         &self,
         organization: &Organization,
-        after: Option<RecordId>,
+        after: Option<String>,
         size: usize,
     ) -> Result<Page<Record>, Error> {
         let range = Range {
@@ -159,10 +170,7 @@ impl Store {
             // Who has just made a record expects to see it.
             consistent: true,
         };
-        let after = after.map(|id| format!("{RECORD_PREFIX}{id}"));
-        let page = self.newest_first(organization, range, after, size).await?;
-        let items: Result<_, _> = page.items.into_iter().map(to_record).collect();
-        Ok(Page { items: items.map_err(Error::internal)?, more: page.more })
+        Ok(self.newest_first(organization, range, after, size).await?.parse(to_record))
     }
 
     /// A row that an earlier request with the same id does not let be written. DynamoDB deletes

@@ -1,6 +1,7 @@
-//! Makes the tables, as `provision` does. What exists is checked and left as it is.
+//! Makes the tables, as `provision` does. What exists is checked and left as it is, but for
+//! protection that is missing.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -8,13 +9,19 @@ use aws_sdk_dynamodb::{
     error::SdkError,
     types::{
         AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
-        PointInTimeRecoverySpecification, Projection, ProjectionType, ScalarAttributeType,
-        TableDescription, TableStatus, TimeToLiveSpecification, TimeToLiveStatus,
+        PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, Projection, ProjectionType,
+        ScalarAttributeType, TableDescription, TableStatus, TimeToLiveDescription,
+        TimeToLiveSpecification, TimeToLiveStatus,
     },
 };
 
-use super::failure;
-use crate::error::Error;
+use crate::provision::{ProvisionError, until};
+
+/// How long a new or changed table may take. One with an index takes longest.
+const TABLE_PATIENCE: Duration = Duration::from_mins(5);
+/// How long DynamoDB may take to be able to back up a new table. Until then it answers a wish for
+/// point-in-time recovery with `ContinuousBackupsUnavailableException`.
+const BACKUPS_PATIENCE: Duration = Duration::from_mins(5);
 
 /// How a table must look. All keys are texts.
 pub(crate) struct TableShape<'a> {
@@ -101,151 +108,239 @@ impl Provisioner {
     /// Makes the table unless it exists, and waits until it can be used.
     ///
     /// # Errors
-    /// When it exists with other keys, or DynamoDB does not answer.
-    pub(crate) async fn ensure(&self, shape: &TableShape<'_>) -> Result<(), Error> {
+    /// When it exists in another shape, or DynamoDB refuses a call or does not answer.
+    pub(crate) async fn ensure(&self, shape: &TableShape<'_>) -> Result<(), ProvisionError> {
         let made = match self.describe(shape.name).await? {
             Some(_) => false,
             None => self.create(shape).await?,
         };
-        let table = self.wait_until_active(shape.name).await?;
+        let table = self.active(shape.name, |_| true).await?;
         check_shape(shape, &table)?;
         if let Some(attribute) = shape.expiry {
             self.ensure_expiry(shape.name, attribute).await?;
         }
         if self.protection {
-            self.protect(shape.name).await?;
+            if !is_protected(&table) {
+                self.protect_from_deletion(shape.name).await?;
+            }
+            self.ensure_recovery(shape.name).await?;
         }
         tracing::info!(table = shape.name, made, "table is ready");
         Ok(())
     }
 
-    async fn describe(&self, name: &str) -> Result<Option<TableDescription>, Error> {
+    async fn describe(&self, name: &str) -> Result<Option<TableDescription>, ProvisionError> {
         match self.client.describe_table().table_name(name).send().await {
             Ok(answer) => Ok(answer.table),
             Err(SdkError::ServiceError(e)) if e.err().is_resource_not_found_exception() => Ok(None),
-            Err(error) => Err(failure::of(error)),
+            Err(error) => Err(ProvisionError::of("DescribeTable", name)(error)),
         }
     }
 
     /// Answers whether this call made it: another `provision` may run at the same time.
-    async fn create(&self, shape: &TableShape<'_>) -> Result<bool, Error> {
-        let index = shape.index.as_ref();
-        let mut attributes: Vec<&str> = [Some(shape.hash), shape.range]
-            .into_iter()
-            .chain(index.into_iter().flat_map(|index| [Some(index.hash), index.range]))
-            .flatten()
-            .collect();
-        attributes.sort_unstable();
-        attributes.dedup();
-
+    async fn create(&self, shape: &TableShape<'_>) -> Result<bool, ProvisionError> {
         let mut create = self
             .client
             .create_table()
             .table_name(shape.name)
             .billing_mode(BillingMode::PayPerRequest)
-            .set_key_schema(Some(key_schema(shape.hash, shape.range)?));
-        for attribute in attributes {
+            .set_deletion_protection_enabled(self.protection.then_some(true))
+            .set_key_schema(Some(key_schema(shape.hash, shape.range)));
+        for attribute in key_attributes(shape) {
             let definition = AttributeDefinition::builder()
                 .attribute_name(attribute)
                 .attribute_type(ScalarAttributeType::S)
-                .build()
-                .map_err(Error::internal)?;
-            create = create.attribute_definitions(definition);
+                .build();
+            create = create.attribute_definitions(definition.expect("it has a name and a type"));
         }
-        if let Some(index) = index {
+        if let Some(index) = &shape.index {
             let projection =
                 if index.whole_rows { ProjectionType::All } else { ProjectionType::KeysOnly };
             let index = GlobalSecondaryIndex::builder()
                 .index_name(index.name)
-                .set_key_schema(Some(key_schema(index.hash, index.range)?))
+                .set_key_schema(Some(key_schema(index.hash, index.range)))
                 .projection(Projection::builder().projection_type(projection).build())
-                .build()
-                .map_err(Error::internal)?;
-            create = create.global_secondary_indexes(index);
+                .build();
+            create = create.global_secondary_indexes(index.expect("it has a name and a key"));
         }
         match create.send().await {
             Ok(_) => Ok(true),
             Err(SdkError::ServiceError(e)) if e.err().is_resource_in_use_exception() => Ok(false),
-            Err(error) => Err(failure::of(error)),
+            Err(error) => Err(ProvisionError::of("CreateTable", shape.name)(error)),
         }
     }
 
-    async fn wait_until_active(&self, name: &str) -> Result<TableDescription, Error> {
-        for _ in 0..120 {
-            if let Some(table) = self.describe(name).await?
-                && table.table_status() == Some(&TableStatus::Active)
-            {
-                return Ok(table);
-            }
-            tokio::time::sleep(Duration::from_millis(500)).await;
-        }
-        Err(Error::internal(format!("the table {name} did not become active within a minute")))
+    /// Waits until the table is active and as expected. A description may be some moments old, and
+    /// there is none at first.
+    async fn active(
+        &self,
+        name: &str,
+        expected: impl Fn(&TableDescription) -> bool,
+    ) -> Result<TableDescription, ProvisionError> {
+        let table = until(TABLE_PATIENCE, async || {
+            let table = self.describe(name).await?;
+            Ok(table.filter(|table| {
+                table.table_status() == Some(&TableStatus::Active) && expected(table)
+            }))
+        });
+        table.await?.ok_or_else(|| {
+            ProvisionError::NotYet(format!("the table {name} did not become active in time"))
+        })
     }
 
-    async fn ensure_expiry(&self, name: &str, attribute: &str) -> Result<(), Error> {
+    async fn ensure_expiry(&self, name: &str, attribute: &str) -> Result<(), ProvisionError> {
         let found = self.client.describe_time_to_live().table_name(name).send().await;
-        let found = found.map_err(failure::of)?.time_to_live_description;
-        let on = [TimeToLiveStatus::Enabled, TimeToLiveStatus::Enabling];
-        if found.and_then(|ttl| ttl.time_to_live_status).is_some_and(|status| on.contains(&status))
-        {
-            return Ok(());
+        let found = found
+            .map_err(ProvisionError::of("DescribeTimeToLive", name))?
+            .time_to_live_description
+            .unwrap_or_else(|| TimeToLiveDescription::builder().build());
+        match found.time_to_live_status() {
+            Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling) => {
+                let theirs = found.attribute_name().unwrap_or_default();
+                if theirs == attribute {
+                    return Ok(());
+                }
+                return Err(ProvisionError::OtherShape(format!(
+                    "the table {name} exists with another time to live: its rows end by \
+                     {theirs}, but must by {attribute}"
+                )));
+            }
+            Some(TimeToLiveStatus::Disabling) => {
+                return Err(ProvisionError::OtherShape(format!(
+                    "the table {name} exists, but its time to live is just being disabled, which \
+                     takes up to an hour; after that, provision can enable it by {attribute}"
+                )));
+            }
+            _ => {}
         }
-        let specification = TimeToLiveSpecification::builder()
-            .enabled(true)
-            .attribute_name(attribute)
-            .build()
-            .map_err(Error::internal)?;
-        let update = self.client.update_time_to_live().table_name(name);
-        update.time_to_live_specification(specification).send().await.map_err(failure::of)?;
-        Ok(())
-    }
-
-    async fn protect(&self, name: &str) -> Result<(), Error> {
-        let update = self.client.update_table().table_name(name).deletion_protection_enabled(true);
-        update.send().await.map_err(failure::of)?;
-        let recovery = PointInTimeRecoverySpecification::builder()
-            .point_in_time_recovery_enabled(true)
-            .build()
-            .map_err(Error::internal)?;
+        let specification =
+            TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build();
         self.client
-            .update_continuous_backups()
+            .update_time_to_live()
             .table_name(name)
-            .point_in_time_recovery_specification(recovery)
+            .time_to_live_specification(specification.expect("it has a name and a switch"))
             .send()
             .await
-            .map_err(failure::of)?;
+            .map_err(ProvisionError::of("UpdateTimeToLive", name))?;
         Ok(())
     }
-}
 
-fn key_schema(hash: &str, range: Option<&str>) -> Result<Vec<KeySchemaElement>, Error> {
-    let element =
-        |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    let hash = std::iter::once(element(hash, KeyType::Hash));
-    hash.chain(range.map(|range| element(range, KeyType::Range)))
-        .collect::<Result<_, _>>()
-        .map_err(Error::internal)
-}
-
-fn check_shape(shape: &TableShape<'_>, table: &TableDescription) -> Result<(), Error> {
-    let key = |elements: &[KeySchemaElement]| -> HashMap<KeyType, String> {
-        elements.iter().map(|e| (e.key_type.clone(), e.attribute_name.clone())).collect()
-    };
-    let wrong = |what: &str| {
-        Err(Error::internal(format!("the table {} exists with another {what}", shape.name)))
-    };
-    if key(table.key_schema()) != key(&key_schema(shape.hash, shape.range)?) {
-        return wrong("key");
+    async fn protect_from_deletion(&self, name: &str) -> Result<(), ProvisionError> {
+        let update = self.client.update_table().table_name(name).deletion_protection_enabled(true);
+        update.send().await.map_err(ProvisionError::of("UpdateTable", name))?;
+        self.active(name, is_protected).await?;
+        Ok(())
     }
-    if let Some(index) = &shape.index {
-        let found = table
-            .global_secondary_indexes()
-            .iter()
-            .find(|found| found.index_name() == Some(index.name));
-        let expected = key(&key_schema(index.hash, index.range)?);
-        if found.is_none_or(|found| key(found.key_schema()) != expected) {
-            return wrong(&format!("index {}", index.name));
+
+    async fn ensure_recovery(&self, name: &str) -> Result<(), ProvisionError> {
+        let found = self.client.describe_continuous_backups().table_name(name).send().await;
+        let found = found
+            .map_err(ProvisionError::of("DescribeContinuousBackups", name))?
+            .continuous_backups_description
+            .and_then(|backups| backups.point_in_time_recovery_description)
+            .and_then(|recovery| recovery.point_in_time_recovery_status);
+        if found == Some(PointInTimeRecoveryStatus::Enabled) {
+            return Ok(());
         }
+        let specification = PointInTimeRecoverySpecification::builder()
+            .point_in_time_recovery_enabled(true)
+            .build()
+            .expect("it has its switch");
+        let enabled = until(BACKUPS_PATIENCE, async || {
+            let update = self.client.update_continuous_backups().table_name(name);
+            match update.point_in_time_recovery_specification(specification.clone()).send().await {
+                Ok(_) => Ok(Some(())),
+                Err(SdkError::ServiceError(e))
+                    if e.err().is_continuous_backups_unavailable_exception() =>
+                {
+                    tracing::info!(table = name, "waiting until the table can be backed up");
+                    Ok(None)
+                }
+                Err(error) => Err(ProvisionError::of("UpdateContinuousBackups", name)(error)),
+            }
+        });
+        enabled.await?.ok_or_else(|| {
+            ProvisionError::NotYet(format!(
+                "UpdateContinuousBackups cannot enable point-in-time recovery of {name} yet"
+            ))
+        })
+    }
+}
+
+fn is_protected(table: &TableDescription) -> bool {
+    table.deletion_protection_enabled() == Some(true)
+}
+
+fn key_schema(hash: &str, range: Option<&str>) -> Vec<KeySchemaElement> {
+    let element = |name: &str, kind| {
+        let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+        element.expect("it has a name and a type")
+    };
+    let hash = std::iter::once(element(hash, KeyType::Hash));
+    hash.chain(range.map(|range| element(range, KeyType::Range))).collect()
+}
+
+/// The attributes of all keys, each once.
+fn key_attributes(shape: &TableShape<'_>) -> Vec<&'static str> {
+    let index = shape.index.iter().flat_map(|index| [Some(index.hash), index.range]);
+    let mut attributes: Vec<_> =
+        [Some(shape.hash), shape.range].into_iter().chain(index).flatten().collect();
+    attributes.sort_unstable();
+    attributes.dedup();
+    attributes
+}
+
+fn check_shape(shape: &TableShape<'_>, table: &TableDescription) -> Result<(), ProvisionError> {
+    check_key(shape.name, "key", table, table.key_schema(), &key_schema(shape.hash, shape.range))?;
+    let Some(index) = &shape.index else { return Ok(()) };
+    let found = table
+        .global_secondary_indexes()
+        .iter()
+        .find(|found| found.index_name() == Some(index.name))
+        .ok_or_else(|| {
+            ProvisionError::OtherShape(format!(
+                "the table {} exists without its index {}",
+                shape.name, index.name
+            ))
+        })?;
+    let what = format!("key of its index {}", index.name);
+    let expected = key_schema(index.hash, index.range);
+    check_key(shape.name, &what, table, found.key_schema(), &expected)?;
+    let projection = found.projection().and_then(Projection::projection_type);
+    if index.whole_rows && projection != Some(&ProjectionType::All) {
+        return Err(ProvisionError::OtherShape(format!(
+            "the table {} exists, but its index {} does not hold whole rows",
+            shape.name, index.name
+        )));
     }
     Ok(())
+}
+
+fn check_key(
+    name: &str,
+    what: &str,
+    table: &TableDescription,
+    found: &[KeySchemaElement],
+    expected: &[KeySchemaElement],
+) -> Result<(), ProvisionError> {
+    let spelled = |key: &[KeySchemaElement], kind: &dyn Fn(&str) -> String| -> String {
+        let mut parts: Vec<_> = key
+            .iter()
+            .map(|e| format!("{} {} ({})", e.key_type, e.attribute_name, kind(&e.attribute_name)))
+            .collect();
+        parts.sort_unstable();
+        parts.join(", ")
+    };
+    let kind = |attribute: &str| {
+        let definitions = table.attribute_definitions();
+        let definition = definitions.iter().find(|d| d.attribute_name == attribute);
+        definition.map_or_else(|| "?".to_owned(), |d| d.attribute_type.to_string())
+    };
+    let (found, expected) = (spelled(found, &kind), spelled(expected, &|_| "S".to_owned()));
+    if found == expected {
+        return Ok(());
+    }
+    Err(ProvisionError::OtherShape(format!(
+        "the table {name} exists with another {what}: {found}, but {expected} is needed"
+    )))
 }

@@ -3,18 +3,29 @@
 use aws_sdk_dynamodb::{error::SdkError, types::ReturnValuesOnConditionCheckFailure};
 use jiff::{Timestamp, Unit};
 use service_kit::identity::Organization;
-use uuid::Uuid;
 
 use super::{
     Item, ORGANIZATION_ID, Page, Store,
-    attributes::{Row, from_time},
+    attributes::{Row, RowError, from_time},
     failure,
     pages::Range,
     text,
 };
-use crate::{domain::event::Event, error::Error};
+use crate::{
+    domain::event::{Event, EventError},
+    error::Error,
+};
 
 const EVENT_ID: &str = "Event_ID";
+
+/// A row of the trail that is no event.
+#[derive(Debug, thiserror::Error)]
+enum TrailError {
+    #[error(transparent)]
+    Row(#[from] RowError),
+    #[error(transparent)]
+    Event(#[from] EventError),
+}
 
 /// What came of appending an event.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,7 +56,7 @@ impl Store {
             (ORGANIZATION_ID, text(&event.data.organization_id)),
             (EVENT_ID, text(event.id.to_string())),
             ("Record_Version", text(record_version)),
-            ("Event_Type", text(event.kind.as_str())),
+            ("Event_Type", text(&event.kind)),
             ("Received_At", from_time(received)),
             ("Payload", text(json)),
         ];
@@ -77,31 +88,27 @@ impl Store {
         })
     }
 
-    /// A page of the organization's events, newest first, after the one with the id `after`.
+    /// A page of the organization's events, newest first, from where the page before ended.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
     pub(crate) async fn list_events(
         &self,
         organization: &Organization,
-        after: Option<Uuid>,
+        after: Option<String>,
         size: usize,
     ) -> Result<Page<Event>, Error> {
         let range = Range {
             table: &self.tables.audit,
             key: EVENT_ID,
             prefix: "",
-            attributes: &["Payload"],
+            attributes: &[EVENT_ID, "Payload"],
             consistent: false,
         };
-        let after = after.map(|id| id.to_string());
-        let page = self.newest_first(organization, range, after, size).await?;
-        let items: Result<_, _> = page.items.into_iter().map(to_event).collect();
-        Ok(Page { items: items?, more: page.more })
+        Ok(self.newest_first(organization, range, after, size).await?.parse(to_event))
     }
 }
 
-fn to_event(item: Item) -> Result<Event, Error> {
-    let json = Row(item).text("Payload").map_err(Error::internal)?;
-    Event::parse(&json).map_err(Error::internal)
+fn to_event(item: Item) -> Result<Event, TrailError> {
+    Ok(Event::parse(&Row(item).text("Payload")?)?)
 }

@@ -119,3 +119,40 @@ async fn text_that_sqs_refuses_arrives_unchanged() {
     let [event] = ada.trail_of(1).await.try_into().unwrap();
     assert_eq!(event.changes["notes"].new, Some(text(odd)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_are_kept_in_hand_while_the_trail_does_not_answer() {
+    let mut app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    app.kill_audit_worker();
+    let record = ada.create(&[]).await.unwrap();
+    app.wait_until_the_outbox_is_empty().await;
+
+    // The worker receives the event and cannot store it. Left alone, the message would come back
+    // only after the minute in which the queue hides it, and five times at most.
+    app.dynamodb.stop().await;
+    app.restart_audit_worker();
+    app.wait_until_a_message_is_in_flight().await;
+    app.dynamodb.resume().await.unwrap();
+
+    assert_eq!(ada.trail_of(1).await[0].record, record.name);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_nobody_can_read_does_not_hold_up_the_others() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    for shard in ["00", "07", "15"] {
+        app.put_odd_row("records-outbox", &[("Shard", shard), ("Event_ID", "0")]).await;
+    }
+    let organization = ("Organization_ID", "org_acme00000000000");
+    app.put_odd_row("audit-trail", &[organization, ("Event_ID", "odd")]).await;
+
+    app.sqs.stop().await;
+    for _ in 0..10 {
+        ada.create(&[]).await.unwrap();
+    }
+    app.sqs.resume().await.unwrap();
+
+    assert_eq!(ada.trail_of(10).await.len(), 10);
+}

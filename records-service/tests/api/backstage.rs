@@ -7,6 +7,7 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::{config::Credentials, primitives::Blob, types::AttributeValue};
+use aws_sdk_sqs::types::QueueAttributeName;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
@@ -44,6 +45,15 @@ impl TestApp {
         updated.unwrap();
     }
 
+    /// Puts a row of texts into a table, as nobody but a mistake would.
+    pub(crate) async fn put_odd_row(&self, table: &str, row: &[(&str, &str)]) {
+        let attribute = |(name, text): &(&str, &str)| {
+            ((*name).to_owned(), AttributeValue::S((*text).to_owned()))
+        };
+        let put = self.tables().await.put_item().table_name(table);
+        put.set_item(Some(row.iter().map(attribute).collect())).send().await.unwrap();
+    }
+
     /// How many events are not yet on the queue.
     pub(crate) async fn outbox_rows(&self) -> usize {
         let tables = self.tables().await;
@@ -66,6 +76,22 @@ impl TestApp {
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.outbox_rows().await > 0 {
             assert!(Instant::now() < deadline, "the outbox is still not empty");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until somebody has received a message and not deleted it.
+    pub(crate) async fn wait_until_a_message_is_in_flight(&self) {
+        let queue = aws_sdk_sqs::Client::new(&Self::sdk(self.sqs.url()).await);
+        let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let ask = queue.get_queue_attributes().queue_url(self.sqs.queue_url("audit-events"));
+            let answer = ask.attribute_names(hidden.clone()).send().await.unwrap();
+            if answer.attributes.unwrap()[&hidden] != "0" {
+                return;
+            }
+            assert!(Instant::now() < deadline, "nobody receives the message");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

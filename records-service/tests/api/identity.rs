@@ -69,6 +69,7 @@ async fn nobody_gets_in_without_a_good_token_of_an_organization() {
         ("no organization", without("org_id")),
         ("an odd organization", with("org_id", json!("org_acme#x"))),
         ("an organization that is no text", with("org_id", json!(["org_acme"]))),
+        ("permissions that are null", with("permissions", json!(null))),
         ("an ID token", app.auth0.sign(&header, &id_token)),
         ("an ID token for our audience", with("nonce", json!("n"))),
     ];
@@ -165,4 +166,41 @@ async fn a_deadline_that_has_passed_is_named_as_such() {
     let status = status.unwrap_err();
     let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!((status.code(), reason(&status).as_str()), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_gives_up_does_not_end_the_fetch_of_keys_for_the_others() {
+    let app = TestApp::start().await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    app.auth0.fail(Endpoint::Jwks, FailureMode::Delay(Duration::from_secs(1)));
+    let mut hasty = Request::new(pb::ListRecordsRequest::default());
+    hasty.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    hasty.set_timeout(Duration::from_millis(300));
+    let refused = RecordsServiceClient::new(app.channel.clone()).list_records(hasty).await;
+    assert!(refused.is_err());
+
+    // The issuer dies as soon as it has answered the one fetch that is under way.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    app.auth0.fail(Endpoint::Jwks, FailureMode::Status(500));
+
+    assert!(app.with_token(&token).list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_permissions_has_the_defaults_of_a_person_or_the_scope_of_a_machine() {
+    let app = TestApp::start_with(&[("DEFAULT_PERMISSIONS", "")]).await;
+    let without_permissions = |mut claims: serde_json::Value, scope: &str| {
+        claims.as_object_mut().unwrap().remove("permissions");
+        claims["scope"] = json!(scope);
+        app.with_token(&app.auth0.sign(&app.auth0.header(), &claims))
+    };
+    let person = app.auth0.user_claims("acme-admin", "acme").unwrap();
+    let machine = app.auth0.machine_claims("acme-machine", "acme").unwrap();
+
+    let person = without_permissions(person, "openid records:read");
+    let machine = without_permissions(machine, "records:read");
+
+    assert_eq!(person.list(0, "").await.unwrap_err().code(), Code::PermissionDenied);
+    assert!(machine.list(0, "").await.is_ok());
+    assert_eq!(machine.create(&[]).await.unwrap_err().code(), Code::PermissionDenied);
 }

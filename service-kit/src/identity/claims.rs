@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::{Actor, ActorKind, Caller, Organization};
@@ -20,7 +20,9 @@ pub(super) struct Claims {
     exp: u64,
     org_id: Option<String>,
     org_name: Option<String>,
+    #[serde(default, deserialize_with = "not_null")]
     permissions: Option<BTreeSet<String>>,
+    scope: Option<String>,
     gty: Option<String>,
     nonce: Option<Value>,
     #[serde(flatten)]
@@ -63,13 +65,30 @@ impl Claims {
             }
             _ => self.sub.clone(),
         };
+        // Without RBAC, Auth0 still says what a machine was authorized for, in its scope.
+        let without_rbac = match kind {
+            ActorKind::User => default_permissions.clone(),
+            ActorKind::Machine => {
+                let scope = self.scope.as_deref().unwrap_or_default();
+                scope.split_whitespace().map(ToOwned::to_owned).collect()
+            }
+        };
         Ok(Caller {
             organization: Organization { id, name: self.org_name },
             actor: Actor { id: self.sub, name, kind },
-            permissions: self.permissions.unwrap_or_else(|| default_permissions.clone()),
+            permissions: self.permissions.unwrap_or(without_rbac),
             expires_at: Duration::from_secs(self.exp),
         })
     }
+}
+
+/// A claim that is there and null is malformed, not absent.
+fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    T::deserialize(deserializer).map(Some)
 }
 
 /// `^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`

@@ -12,7 +12,10 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse},
 };
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    task::JoinHandle,
+};
 use url::Url;
 
 use crate::telemetry::Chain;
@@ -89,12 +92,12 @@ pub(super) struct Jwks {
     url: Url,
     snapshot: RwLock<Snapshot>,
     /// Held while fetching, so that many callers wait for one answer.
-    fetching: Mutex<()>,
+    fetching: Arc<Mutex<()>>,
 }
 
 impl Jwks {
     pub(super) fn new(http: reqwest::Client, url: Url) -> Self {
-        Self { http, url, snapshot: RwLock::default(), fetching: Mutex::new(()) }
+        Self { http, url, snapshot: RwLock::default(), fetching: Arc::default() }
     }
 
     /// The key with this id.
@@ -104,17 +107,17 @@ impl Jwks {
         }
         if let Some(key) = self.known(kid, FRESH + STALE) {
             // Nobody waits for an issuer that may be down while an old key still serves.
-            let jwks = Arc::clone(self);
-            tokio::spawn(async move {
-                if let Ok(_turn) = jwks.fetching.try_lock() {
-                    jwks.fetch_if_due().await;
-                }
-            });
+            if let Ok(turn) = Arc::clone(&self.fetching).try_lock_owned() {
+                self.fetch_if_due(turn);
+            }
             return Ok(key);
         }
-        let _turn = self.fetching.lock().await;
-        if self.known(kid, FRESH).is_none() {
-            self.fetch_if_due().await;
+        let turn = Arc::clone(&self.fetching).lock_owned().await;
+        if self.known(kid, FRESH).is_none()
+            && let Some(fetch) = self.fetch_if_due(turn)
+        {
+            // A task that panicked has fetched nothing, which the next line sees.
+            let _ = fetch.await;
         }
         self.known(kid, FRESH).ok_or_else(|| {
             if self.read(|snapshot| snapshot.is_younger_than(FRESH)) {
@@ -135,23 +138,34 @@ impl Jwks {
         look(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn fetch_if_due(&self) {
-        if !self.read(Snapshot::may_fetch) {
-            return;
+    /// Fetches in a task of its own, unless it is too early to fetch again: a caller who gives up
+    /// must not end, or hide, what all callers wait for.
+    fn fetch_if_due(self: &Arc<Self>, turn: OwnedMutexGuard<()>) -> Option<JoinHandle<()>> {
+        {
+            let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+            if !snapshot.may_fetch() {
+                return None;
+            }
+            let now = Instant::now();
+            snapshot.attempted = Some(now);
+            if snapshot.is_younger_than(FRESH) {
+                snapshot.sought = Some(now);
+            }
         }
-        let sought = self.read(|snapshot| snapshot.is_younger_than(FRESH));
-        let fetched = self.download().await;
-        let now = Instant::now();
-        let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
-        snapshot.attempted = Some(now);
-        if sought {
-            snapshot.sought = Some(now);
-        }
-        match fetched {
+        let jwks = Arc::clone(self);
+        Some(tokio::spawn(async move {
+            let _turn = turn;
+            jwks.fetch().await;
+        }))
+    }
+
+    async fn fetch(&self) {
+        match self.download().await {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), "fetched the issuer's keys");
+                let mut snapshot = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
                 snapshot.keys = keys;
-                snapshot.fetched = Some(now);
+                snapshot.fetched = Some(Instant::now());
             }
             Err(error) => {
                 tracing::warn!(

@@ -38,7 +38,7 @@ pub struct VerifierSettings {
     pub audience: String,
     /// The claim with the display name of a person.
     pub name_claim: String,
-    /// What a token grants that has no `permissions` claim at all.
+    /// What a person's token grants that has no `permissions` claim at all.
     pub default_permissions: BTreeSet<String>,
 }
 
@@ -49,11 +49,7 @@ impl VerifierSettings {
         let issuer = env.issuer();
         let audience = env.required("AUTH0_AUDIENCE");
         let name_claim = env.or::<String>("ACTOR_NAME_CLAIM", "https://org-records/name")?;
-        let default_permissions = env
-            .or::<String>("DEFAULT_PERMISSIONS", "records:read records:create")?
-            .split_whitespace()
-            .map(ToOwned::to_owned)
-            .collect();
+        let default_permissions = env.words("DEFAULT_PERMISSIONS", "records:read records:create");
         Some(Self { issuer: issuer?, audience: audience?, name_claim, default_permissions })
     }
 }
