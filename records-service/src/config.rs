@@ -11,8 +11,6 @@ use service_kit::{
 };
 use url::Url;
 
-use crate::audit::queue::has_fifo_suffix;
-
 /// The names of the tables.
 #[derive(Debug, Clone)]
 pub struct Tables {
@@ -141,6 +139,11 @@ impl ProvisionConfig {
         let config = config();
         env.finish(config)
     }
+}
+
+/// Whether this is the name, or the path, of a FIFO queue.
+pub(crate) fn has_fifo_suffix(name: &str) -> bool {
+    name.strip_suffix(".fifo").is_some()
 }
 
 /// How log lines are written: `LOG_FORMAT`, or `auto` where that is a mistake, which the rest of

@@ -1,5 +1,5 @@
 //! records-service: owns access to the records of every organization, and publishes every change
-//! for auditing. The binary is a thin door to this library, which the tests enter as well.
+//! for auditing. The binary is a thin door to this library.
 
 mod app;
 mod audit;

@@ -10,7 +10,7 @@ use aws_config::{
 
 /// The longest that one AWS call may take with all its attempts, where the caller's own deadline
 /// is not nearer.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Region, credentials and endpoints from the SDK's own chain (environment, profile, IRSA, Pod
 /// Identity …), with our time limits.

@@ -1,6 +1,6 @@
 //! What both services need and neither owns: configuration, telemetry, shutdown, the private ops
-//! port, AWS client settings and the verification of access tokens. Nothing here names a record
-//! or a page.
+//! port, AWS and HTTP client settings, sealing, trace contexts and the verification of access tokens.
+//! Nothing here names a record or a page.
 
 pub mod aws;
 pub mod config;

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::Environment;
 
-/// The shortest secret that a key is made of, in characters.
+/// The shortest secret that a key is made of, in bytes.
 const MIN_SECRET: usize = 32;
 
 /// Several secrets, of which the first seals and all open, so that a secret can be replaced
@@ -18,13 +18,13 @@ const MIN_SECRET: usize = 32;
 pub struct Secrets(Vec<SecretString>);
 
 impl Secrets {
-    /// Reads a comma-separated list of secrets, each of at least 32 characters, such as
+    /// Reads a comma-separated list of secrets, each of at least 32 bytes, such as
     /// `openssl rand -hex 32` prints.
     pub fn from_environment(env: &mut Environment, variable: &str) -> Option<Self> {
         let list = env.secret(variable)?;
         let secrets: Vec<_> = list.expose_secret().split(',').map(str::trim).collect();
         if secrets.iter().any(|secret| secret.len() < MIN_SECRET) {
-            let problem = format!("holds a secret of less than {MIN_SECRET} characters");
+            let problem = format!("holds a secret of less than {MIN_SECRET} bytes");
             env.mistake(variable, problem);
             return None;
         }

@@ -250,13 +250,6 @@ impl Stack {
         self.emulators.stop().await;
     }
 
-    /// Kills every process at once; for who cannot wait for [`Stack::stop`].
-    pub async fn kill_all(&self) {
-        for service in Service::ALL {
-            self.kill(service).await;
-        }
-    }
-
     async fn ready(&self, service: Service) -> Result<(), Error> {
         let process = self.process(service);
         readiness::wait(service.name(), process, self.ops_port(service), self.patience).await

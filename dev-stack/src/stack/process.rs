@@ -32,15 +32,8 @@ const HEALTHY: Duration = Duration::from_mins(1);
 const LAST_LINES: Duration = Duration::from_millis(500);
 
 /// What of our own environment a process gets besides its own variables.
-const INHERITED: [&str; 7] = [
-    "PATH",
-    "HOME",
-    "TMPDIR",
-    "RUST_LOG",
-    "RUST_BACKTRACE",
-    "SSL_CERT_FILE",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-];
+const INHERITED: [&str; 6] =
+    ["PATH", "HOME", "TMPDIR", "RUST_LOG", "RUST_BACKTRACE", "SSL_CERT_FILE"];
 
 /// What to run.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
-//! The only place, with its own module that makes queues, that speaks to SQS. It knows batches and
-//! their limits, not what an event says.
+//! The only place that speaks to SQS, with its module that makes queues. It knows batches and their
+//! limits, not what an event says.
 
 use std::{error::Error as StdError, time::Duration};
 
@@ -14,7 +14,7 @@ use aws_sdk_sqs::{
 };
 use url::Url;
 
-use crate::{error::Error, store::outbox::Unsent};
+use crate::{config::has_fifo_suffix, error::Error, store::outbox::Unsent};
 
 mod provision;
 
@@ -177,11 +177,6 @@ impl Queue {
 
 fn batch_entry<'a>(batch: &[&'a Unsent], id: &str) -> Option<&'a Unsent> {
     batch.get(id.parse::<usize>().ok()?).copied()
-}
-
-/// Whether this is the name, or the path, of a FIFO queue.
-pub(crate) fn has_fifo_suffix(name: &str) -> bool {
-    name.strip_suffix(".fifo").is_some()
 }
 
 /// What a failed SQS call means.

@@ -8,19 +8,20 @@ use fail::fail_point;
 use futures_util::{StreamExt, stream};
 use service_kit::{shutdown::CancellationToken, telemetry::Chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use uuid::Uuid;
 
 use super::queue::Queue;
 use crate::{
     error::Error,
     store::{
         Store,
-        outbox::{SHARDS, Unsent, new_sweeper_name},
+        outbox::{SHARDS, Unsent},
     },
 };
 
-/// The fast way holds at most this many events,
+/// The most events that the fast way holds.
 const FAST_EVENTS: usize = 1024;
-/// of at most this many bytes together.
+/// The most bytes of payload that the fast way holds; what does not fit goes by the sweeper.
 const FAST_BYTES: usize = 8 * 1024 * 1024;
 /// How many events the fast way takes at once; they make several batches.
 const FAST_GULP: usize = 100;
@@ -65,6 +66,7 @@ pub(crate) struct Relay {
 struct Sweeper {
     store: Store,
     queue: Queue,
+    /// Tells this process from others that sweep.
     name: String,
 }
 
@@ -74,8 +76,11 @@ impl Relay {
     pub(crate) fn new(store: Store, queue: Queue) -> (Self, Outgoing) {
         let (sender, offered) = mpsc::channel(FAST_EVENTS);
         let room = Arc::new(Semaphore::new(FAST_BYTES));
-        let sweeper =
-            Sweeper { store: store.clone(), queue: queue.clone(), name: new_sweeper_name() };
+        let sweeper = Sweeper {
+            store: store.clone(),
+            queue: queue.clone(),
+            name: Uuid::new_v4().to_string(),
+        };
         (Self { store, queue, offered, sweeper }, Outgoing { sender, room })
     }
 

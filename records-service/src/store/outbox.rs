@@ -7,7 +7,6 @@ use aws_sdk_dynamodb::{
     error::SdkError,
     types::{DeleteRequest, WriteRequest},
 };
-use uuid::Uuid;
 
 use super::{
     Item, ORGANIZATION_ID, Store,
@@ -64,7 +63,7 @@ impl Unsent {
     pub(crate) fn of_size(bytes: usize) -> Self {
         Self {
             shard: shard_key(0),
-            event_id: Uuid::now_v7().to_string(),
+            event_id: uuid::Uuid::now_v7().to_string(),
             organization_id: "org_acme".to_owned(),
             payload: "x".repeat(bytes),
         }
@@ -243,10 +242,4 @@ fn millis(time: SystemTime) -> u64 {
 /// The id that sorts before all of this time and later.
 fn earliest_id(time: SystemTime) -> String {
     uuid::Builder::from_unix_timestamp_millis(millis(time), &[0; 10]).into_uuid().to_string()
-}
-
-/// A name for this process among those that sweep.
-#[must_use]
-pub(crate) fn new_sweeper_name() -> String {
-    Uuid::new_v4().to_string()
 }

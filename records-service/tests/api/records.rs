@@ -281,7 +281,7 @@ async fn every_type_that_dynamodb_has_reads_unchanged() {
     assert_eq!(ada.list(0, "").await.unwrap().records[0].fields, read);
 }
 
-/// GetRecordRequest with a name that need not be UTF-8.
+/// `GetRecordRequest` with a name that need not be UTF-8.
 #[derive(Clone, PartialEq, prost::Message)]
 struct RawGetRecordRequest {
     #[prost(bytes = "vec", tag = "1")]

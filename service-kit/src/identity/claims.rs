@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{Actor, ActorKind, Caller, Organization};
 
+/// The longest display name, in bytes; a longer one is no name, and would be in every row.
 const NAME_LIMIT: usize = 200;
 /// The end of the year 9999: a later expiry is nonsense, and arithmetic on it could overflow.
 const LAST_EXPIRY: u64 = 253_402_300_799;

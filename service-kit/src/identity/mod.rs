@@ -15,8 +15,14 @@ pub use verifier::{Verifier, VerifierSettings, VerifyError};
 
 /// The caller's organization, as its access token names it.
 ///
-/// It has no constructor outside this module:
-/// ```compile_fail
+/// It can be read
+/// ```
+/// fn partition(organization: &service_kit::identity::Organization) -> &str {
+///     organization.id()
+/// }
+/// ```
+/// and not made outside this module:
+/// ```compile_fail,E0451
 /// let forged = service_kit::identity::Organization { id: "org_acme".into(), name: None };
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

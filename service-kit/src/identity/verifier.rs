@@ -25,6 +25,7 @@ const SKEW: Duration = Duration::from_secs(30);
 /// How long a verified token is remembered at most, so that a key that its issuer has withdrawn
 /// does not serve for ever.
 const REMEMBERED: Duration = Duration::from_mins(10);
+/// A caller takes some hundred bytes, so this is a few MiB at most.
 const REMEMBERED_TOKENS: usize = 10_000;
 /// Auth0's tokens are a few KiB; headers beyond this would not pass most proxies either.
 const TOKEN_LIMIT: usize = 16 * 1024;
