@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use crate::app::{TestApp, command};
+use crate::app::TestApp;
+
+mod backups;
+mod provision;
 
 #[test]
 fn every_configuration_mistake_is_listed_before_anything_binds() {
@@ -32,20 +35,6 @@ fn every_configuration_mistake_is_listed_before_anything_binds() {
         assert!(printed.contains(&format!("\n  {variable}: ")), "{variable} is not in:\n{printed}");
     }
     assert!(!String::from_utf8(output.stdout).unwrap().contains("listening"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn provisioning_again_changes_nothing() {
-    let app = TestApp::start().await;
-    let ada = app.user("acme-admin", "acme");
-    let record = ada.create(&[]).await.unwrap();
-
-    let again = command("provision", &app.dynamodb, &app.sqs, &app.auth0).output().unwrap();
-
-    let printed = String::from_utf8(again.stdout).unwrap();
-    assert!(again.status.success(), "{printed}");
-    assert!(printed.ends_with(&format!("AUDIT_QUEUE_URL={}\n", app.sqs.queue_url("audit-events"))));
-    assert_eq!(ada.get(&record.name).await.unwrap(), record);
 }
 
 #[tokio::test(flavor = "multi_thread")]

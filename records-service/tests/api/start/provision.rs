@@ -1,0 +1,294 @@
+//! `provision` on tables and queues that are missing, there already, tuned, or not as needed.
+
+use std::{collections::HashMap, process::Command};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    TableDescription, TimeToLiveSpecification,
+};
+use aws_sdk_sqs::{
+    config::Credentials,
+    types::QueueAttributeName::{
+        self, LastModifiedTimestamp, MaximumMessageSize, MessageRetentionPeriod, QueueArn,
+        RedrivePolicy, VisibilityTimeout,
+    },
+};
+use dev_stack::{Auth0, Auth0Options, DynamoDb, Sqs, Storage};
+use serde_json::{Value, json};
+
+use super::backups::Backups;
+use crate::app::command;
+
+const TABLES: [&str; 4] = ["records", "records-outbox", "audit-trail", "sessions"];
+
+/// An account of AWS, empty at first.
+struct Account {
+    auth0: Auth0,
+    dynamodb: DynamoDb,
+    sqs: Sqs,
+    tables: aws_sdk_dynamodb::Client,
+    queues: aws_sdk_sqs::Client,
+}
+
+impl Account {
+    async fn open() -> Self {
+        let auth0 = Auth0::start(Auth0Options::sample("http://localhost:3000")).await.unwrap();
+        let dynamodb = DynamoDb::start(Storage::Memory, 0).await.unwrap();
+        let sqs = Sqs::start(Storage::Memory, 0).await.unwrap();
+        let tables = aws_sdk_dynamodb::Client::new(&sdk(dynamodb.url()).await);
+        let queues = aws_sdk_sqs::Client::new(&sdk(sqs.url()).await);
+        Self { auth0, dynamodb, sqs, tables, queues }
+    }
+
+    fn provision(&self) -> Command {
+        command("provision", &self.dynamodb, &self.sqs, &self.auth0)
+    }
+
+    async fn table(&self, name: &str) -> TableDescription {
+        let found = self.tables.describe_table().table_name(name).send().await;
+        found.unwrap().table.unwrap()
+    }
+
+    async fn create_queue(&self, name: &str, attributes: &[(QueueAttributeName, &str)]) {
+        let mut create = self.queues.create_queue().queue_name(name);
+        for (attribute, value) in attributes {
+            create = create.attributes(attribute.clone(), *value);
+        }
+        create.send().await.unwrap();
+    }
+
+    async fn queue(&self, name: &str) -> HashMap<QueueAttributeName, String> {
+        let get = self.queues.get_queue_attributes().queue_url(self.sqs.queue_url(name));
+        let found = get.attribute_names(QueueAttributeName::All).send().await.unwrap();
+        let mut attributes = found.attributes.unwrap();
+        attributes.remove(&LastModifiedTimestamp);
+        attributes
+    }
+
+    /// Where the messages of a queue go that nobody can deal with, and after how many receipts.
+    async fn redrive(&self, name: &str) -> Value {
+        serde_json::from_str(&self.queue(name).await[&RedrivePolicy]).unwrap()
+    }
+
+    async fn create_table(&self, name: &str, key: &[(&str, KeyType, ScalarAttributeType)]) {
+        let mut create = self.tables.create_table().table_name(name);
+        for (attribute, place, kind) in key {
+            let element = KeySchemaElement::builder().attribute_name(*attribute);
+            let definition = AttributeDefinition::builder().attribute_name(*attribute);
+            create = create
+                .key_schema(element.key_type(place.clone()).build().unwrap())
+                .attribute_definitions(definition.attribute_type(kind.clone()).build().unwrap());
+        }
+        create.billing_mode(BillingMode::PayPerRequest).send().await.unwrap();
+    }
+
+    async fn set_expiry(&self, table: &str, attribute: &str, enabled: bool) {
+        let specification =
+            TimeToLiveSpecification::builder().attribute_name(attribute).enabled(enabled);
+        let update = self.tables.update_time_to_live().table_name(table);
+        let update = update.time_to_live_specification(specification.build().unwrap());
+        update.send().await.unwrap();
+    }
+}
+
+async fn sdk(endpoint: String) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
+        .endpoint_url(endpoint)
+        .load()
+        .await
+}
+
+/// Runs to the end, and answers with what was printed if that is a success.
+fn success(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{printed}");
+    printed
+}
+
+/// Runs to the end, and answers with the error of the last log line if that is a failure.
+fn failure(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{printed}");
+    let line: Value = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    assert_eq!(line["message"], "cannot go on");
+    line["error"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_account_gets_tables_and_queues_and_again_nothing_changes() {
+    let account = Account::open().await;
+
+    let printed = success(&mut account.provision());
+
+    let (queue, dead_letters) =
+        (account.queue("audit-events").await, account.queue("audit-events-dlq").await);
+    for (attribute, value) in [(MaximumMessageSize, "1048576"), (MessageRetentionPeriod, "1209600")]
+    {
+        assert_eq!(queue[&attribute], value);
+        assert_eq!(dead_letters[&attribute], value);
+    }
+    assert_eq!(queue[&VisibilityTimeout], "60");
+    assert_eq!(
+        account.redrive("audit-events").await,
+        json!({ "deadLetterTargetArn": dead_letters[&QueueArn], "maxReceiveCount": 5 })
+    );
+    let url = account.sqs.queue_url("audit-events");
+    assert!(printed.ends_with(&format!("AUDIT_QUEUE_URL={url}\n")), "{printed}");
+    let mut tables = Vec::new();
+    for name in TABLES {
+        tables.push(account.table(name).await);
+    }
+
+    let printed = success(&mut account.provision());
+
+    assert!(printed.ends_with(&format!("AUDIT_QUEUE_URL={url}\n")), "{printed}");
+    assert!(!printed.contains("\"made\":true"), "{printed}");
+    assert!(!printed.contains("tuned"), "{printed}");
+    assert_eq!(account.queue("audit-events").await, queue);
+    assert_eq!(account.queue("audit-events-dlq").await, dead_letters);
+    for table in tables {
+        assert_eq!(account.table(table.table_name().unwrap()).await, table);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_tuned_on_a_queue_stays_but_it_takes_every_event() {
+    let account = Account::open().await;
+    let graveyard = [(MessageRetentionPeriod, "864000")];
+    account.create_queue("graveyard", &graveyard).await;
+    let arn = account.queue("graveyard").await[&QueueArn].clone();
+    let policy = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 9 }).to_string();
+    let tuned = [
+        (MessageRetentionPeriod, "86400"),
+        (VisibilityTimeout, "120"),
+        (RedrivePolicy, policy.as_str()),
+    ];
+    account.create_queue("audit-events", &tuned).await;
+    account.create_queue("audit-events-dlq", &[(MaximumMessageSize, "262144")]).await;
+
+    success(&mut account.provision());
+
+    let queue = account.queue("audit-events").await;
+    for (attribute, value) in tuned {
+        assert_eq!(queue[&attribute], value);
+    }
+    assert_eq!(queue[&MaximumMessageSize], "1048576");
+    assert_eq!(account.queue("audit-events-dlq").await[&MaximumMessageSize], "1048576");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_without_a_dead_letter_queue_gets_one() {
+    let account = Account::open().await;
+    account.create_queue("audit-events", &[(MaximumMessageSize, "262144")]).await;
+
+    success(&mut account.provision());
+
+    let arn = &account.queue("audit-events-dlq").await[&QueueArn];
+    assert_eq!(account.redrive("audit-events").await["deadLetterTargetArn"], *arn);
+    assert_eq!(account.queue("audit-events").await[&MaximumMessageSize], "1048576");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_of_another_key_is_named_and_left_alone() {
+    let account = Account::open().await;
+    let hash = |name, kind| (name, KeyType::Hash, kind);
+    account.create_table("other-name", &[hash("Owner", ScalarAttributeType::S)]).await;
+    let range = ("Record_ID", KeyType::Range, ScalarAttributeType::N);
+    let key = [hash("Organization_ID", ScalarAttributeType::S), range];
+    account.create_table("other-type", &key).await;
+
+    for (table, found) in [
+        ("other-name", "HASH Owner (S)"),
+        ("other-type", "HASH Organization_ID (S), RANGE Record_ID (N)"),
+    ] {
+        let before = account.table(table).await;
+
+        let error = failure(account.provision().env("RECORDS_TABLE", table));
+
+        assert_eq!(
+            error,
+            format!(
+                "the table {table} exists with another key: {found}, but \
+                 HASH Organization_ID (S), RANGE Record_ID (S) is needed"
+            )
+        );
+        assert_eq!(account.table(table).await, before);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_without_its_index_is_named() {
+    let account = Account::open().await;
+    let key = [("Session_Hash", KeyType::Hash, ScalarAttributeType::S)];
+    account.create_table("sessions", &key).await;
+
+    let error = failure(&mut account.provision());
+
+    assert_eq!(error, "the table sessions exists without its index by-sid");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_whose_rows_end_by_another_attribute_is_named() {
+    let account = Account::open().await;
+    success(&mut account.provision());
+    account.set_expiry("sessions", "Expires_At", false).await;
+    account.set_expiry("sessions", "Ends", true).await;
+
+    let error = failure(&mut account.provision());
+
+    assert_eq!(
+        error,
+        "the table sessions exists with another time to live: its rows end by Ends, but must by \
+         Expires_At"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_tables_are_protected_as_soon_as_they_can_be_and_once() {
+    let account = Account::open().await;
+    let backups = Backups::start(account.dynamodb.url()).await;
+    let provision = || {
+        let mut command = account.provision();
+        command.env("AWS_ENDPOINT_URL_DYNAMODB", &backups.url).env("TABLE_PROTECTION", "true");
+        command
+    };
+    let change = |operation: &str, table: &str| (operation.to_owned(), table.to_owned());
+
+    success(&mut provision());
+
+    let first = backups.take_changes();
+    for table in TABLES {
+        assert_eq!(account.table(table).await.deletion_protection_enabled(), Some(true));
+        let wish = change("UpdateContinuousBackups", table);
+        assert_eq!(first.iter().filter(|made| **made == wish).count(), 2, "{first:?}");
+    }
+    assert!(!first.iter().any(|(operation, _)| operation == "UpdateTable"), "{first:?}");
+
+    success(&mut provision());
+
+    assert_eq!(backups.take_changes(), []);
+
+    let unprotect = account.tables.update_table().table_name("sessions");
+    unprotect.deletion_protection_enabled(false).send().await.unwrap();
+    success(&mut provision());
+
+    assert_eq!(backups.take_changes(), [change("UpdateTable", "sessions")]);
+    assert_eq!(account.table("sessions").await.deletion_protection_enabled(), Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_call_is_named_with_its_table() {
+    let account = Account::open().await;
+    let backups = Backups::start(account.dynamodb.url()).await;
+    backups.forbid("UpdateTimeToLive");
+
+    let error = failure(account.provision().env("AWS_ENDPOINT_URL_DYNAMODB", &backups.url));
+
+    assert!(error.starts_with("UpdateTimeToLive failed for records: "), "{error}");
+    assert!(error.contains("not authorized to perform: dynamodb:UpdateTimeToLive"), "{error}");
+}
