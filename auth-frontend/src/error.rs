@@ -142,11 +142,14 @@ impl From<RecordsError> for Error {
                 });
                 Self::Throttled(seconds, Box::new(error))
             }
-            RecordsError::Unavailable(_) => Self::Unavailable(Box::new(error)),
+            // Sending the same again is right for both, and safe.
+            RecordsError::Unavailable(_) | RecordsError::Conflict(_) => {
+                Self::Unavailable(Box::new(error))
+            }
             RecordsError::TimedOut(_) => Self::TimedOut(Some(Box::new(error))),
-            RecordsError::Invalid { .. }
-            | RecordsError::Conflict(_)
-            | RecordsError::Internal(_) => Self::Internal(Box::new(error)),
+            RecordsError::Invalid { .. } | RecordsError::Internal(_) => {
+                Self::Internal(Box::new(error))
+            }
         }
     }
 }

@@ -1,6 +1,36 @@
-//! The HTTP client for the identity provider. It does not know what is fetched.
+//! The HTTP client for the identity provider, and its bounded answers. It does not know what is
+//! fetched.
 
 use std::time::Duration;
+
+/// More than an identity provider has to say; a longer answer is refused.
+const ANSWER_LIMIT: usize = 256 * 1024;
+
+/// The answer was not read to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    /// The connection failed on the way.
+    #[error("the answer broke off")]
+    Broken(#[from] reqwest::Error),
+    /// It has too much to say.
+    #[error("the answer is longer than {ANSWER_LIMIT} bytes")]
+    TooLong,
+}
+
+/// The whole body of an answer of at most 256 KiB.
+///
+/// # Errors
+/// See [`BodyError`].
+pub async fn body_of(mut response: reqwest::Response) -> Result<Vec<u8>, BodyError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > ANSWER_LIMIT {
+            return Err(BodyError::TooLong);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
 
 /// A client that follows no redirect (a redirecting provider could lead it into the private
 /// network; RFC 9700 §4.11) and gives up after three seconds.

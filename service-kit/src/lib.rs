@@ -7,6 +7,7 @@ pub mod config;
 pub mod http;
 pub mod identity;
 pub mod ops;
+pub mod refreshed;
 pub mod sealing;
 pub mod shutdown;
 pub mod telemetry;

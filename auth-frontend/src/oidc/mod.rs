@@ -129,7 +129,7 @@ pub enum OidcError {
 
 /// The login at one provider.
 pub struct Oidc {
-    provider: Arc<Provider>,
+    provider: Provider,
     verifier: Verifier,
     client_id: ClientId,
     client_secret: ClientSecret,
@@ -149,7 +149,7 @@ impl Oidc {
         let callback =
             settings.base_url.join(CALLBACK_PATH).expect("an origin can be extended by a path");
         Self {
-            provider: Arc::new(Provider::new(http, IssuerUrl::from_url(settings.issuer.clone()))),
+            provider: Provider::new(http, IssuerUrl::from_url(settings.issuer.clone())),
             verifier,
             client_id: ClientId::new(settings.client_id),
             client_secret: ClientSecret::new(settings.client_secret.expose_secret().to_owned()),
@@ -187,7 +187,6 @@ impl Oidc {
                 || nonce,
             )
             .add_scope(Scope::new("profile".to_owned()))
-            .add_scope(Scope::new("email".to_owned()))
             .add_extra_param("audience", &self.audience)
             .set_pkce_challenge(challenge);
         if let Some(organization) = attempt.organization.clone() {

@@ -22,7 +22,7 @@ async fn a_person_logs_in_by_organization_and_lands_on_home() {
     let home = browser.open("/").await;
 
     assert!(start.status == 200 && form);
-    assert_eq!(asked["scope"], "openid profile email");
+    assert_eq!(asked["scope"], "openid profile");
     assert_eq!(asked["audience"], "https://records.local/api");
     assert_eq!(asked["code_challenge_method"], "S256");
     assert_eq!(asked["organization"], "acme");

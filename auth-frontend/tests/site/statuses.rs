@@ -71,10 +71,10 @@ async fn each_answer_of_the_service_has_its_page_and_no_private_word_on_it() {
         (Code::ResourceExhausted, 429),
         (Code::Internal, 500),
         (Code::Unknown, 500),
-        (Code::Aborted, 500),
         (Code::DataLoss, 500),
         (Code::Unimplemented, 500),
         (Code::Unavailable, 503),
+        (Code::Aborted, 503),
         (Code::DeadlineExceeded, 504),
     ];
 

@@ -78,7 +78,7 @@ struct Remembered {
 pub struct Verifier {
     settings: VerifierSettings,
     validation: Validation,
-    jwks: Arc<Jwks>,
+    jwks: Jwks,
     remembered: Cache<[u8; 32], Arc<Remembered>>,
 }
 
@@ -102,7 +102,7 @@ impl Verifier {
         Self {
             settings,
             validation,
-            jwks: Arc::new(Jwks::new(http, keys_url)),
+            jwks: Jwks::new(http, keys_url),
             remembered: Cache::new(REMEMBERED_TOKENS),
         }
     }
