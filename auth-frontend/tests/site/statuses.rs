@@ -92,7 +92,7 @@ async fn each_answer_of_the_service_has_its_page_and_no_private_word_on_it() {
     let record = browser.get("/records/0198c0de-0000-7000-8000-000000000000").await;
     assert_eq!(record.status, 404);
     let form = browser.record_form(&[]).await;
-    assert_eq!(browser.post_form("/records", &form).await.status, 500);
+    assert_eq!(browser.post_form("/records", &form).await.status, 503);
 }
 
 #[tokio::test]
