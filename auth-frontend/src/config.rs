@@ -5,12 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 
 use secrecy::SecretString;
 use service_kit::{
-    config::{Environment, Mistakes},
+    config::{Environment, Mistakes, is_loopback},
     identity::VerifierSettings,
     sealing::Secrets,
     telemetry::LogFormat,
 };
-use url::{Host, Url};
+use url::Url;
 
 /// The variables and what each is for, as `--help` prints them.
 pub const VARIABLES: &str = "\
@@ -28,6 +28,8 @@ Environment (each variable marked * must be set; a secret NAME may be a file nam
                           commas: the first seals, all open (secret)
   ACTOR_NAME_CLAIM        the access-token claim with the display name [https://org-records/name]
   DEFAULT_PERMISSIONS     for access tokens without permissions [records:read records:create]
+  LOGIN_ORIGINS           further origins that a login or logout passes through, such as that of an
+                          enterprise identity provider, separated by spaces
   RECORDS_SERVICE_URL   * records-service, such as http://localhost:50051; https for TLS
   SESSIONS_TABLE          the DynamoDB table of sessions [sessions]
   AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and the rest of the AWS SDK's own variables
@@ -49,6 +51,8 @@ pub struct Config {
     pub client_id: String,
     /// The application's client secret.
     pub client_secret: SecretString,
+    /// Origins beside the issuer's that a login or logout passes through.
+    pub login_origins: Vec<Url>,
     /// Keys for cookies and sessions.
     pub secrets: Secrets,
     /// Where records-service is.
@@ -73,6 +77,7 @@ impl Config {
         let tokens = VerifierSettings::from_environment(&mut env);
         let client_id = env.required("AUTH0_CLIENT_ID");
         let client_secret = env.secret("AUTH0_CLIENT_SECRET");
+        let login_origins = login_origins(&mut env);
         let secrets = Secrets::from_environment(&mut env, "AUTH0_SECRET");
         let records_url = env.url("RECORDS_SERVICE_URL");
         let sessions_table = env.or("SESSIONS_TABLE", "sessions");
@@ -86,6 +91,7 @@ impl Config {
                 tokens: tokens?,
                 client_id: client_id?,
                 client_secret: client_secret?,
+                login_origins,
                 secrets: secrets?,
                 records_url: records_url?,
                 sessions_table: sessions_table?,
@@ -95,6 +101,17 @@ impl Config {
         })();
         env.finish(config)
     }
+}
+
+fn login_origins(env: &mut Environment) -> Vec<Url> {
+    let mut origins = Vec::new();
+    for text in env.words::<Vec<_>>("LOGIN_ORIGINS", "") {
+        match Url::parse(&text) {
+            Ok(url) if url.scheme() == "https" && url.has_host() => origins.push(url),
+            _ => env.mistake("LOGIN_ORIGINS", format!("{text:?} is not an https origin")),
+        }
+    }
+    origins
 }
 
 /// `APP_BASE_URL`, which must be an origin: cookies and redirects are for all of it.
@@ -116,15 +133,6 @@ fn base_url(env: &mut Environment) -> Option<Url> {
         return None;
     }
     Some(url)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ impl CookieSecurity {
     }
 }
 
+const PREFIXED_LIMIT: usize = 32;
+
 /// The value of the one cookie with exactly this raw name, or `None` where there is none, several,
 /// or one with characters that a cookie cannot have. Names are compared byte by byte: a parser
 /// that percent-decodes them takes `%5f%5fHost-session`, which any subdomain can set, for the
@@ -54,12 +56,14 @@ pub fn get<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     as_text(value)
 }
 
-/// The cookies whose raw names begin with `prefix`: the rest of the name, and the value. Names
-/// that come twice are left out, as in [`get`].
+/// The first cookies whose raw names begin with `prefix`: the rest of the name, and the value.
+/// Names that come twice among them are left out, as in [`get`]. There are at most 32, far more
+/// than we ever set: whoever sends thousands must not be answered by as much work.
 #[must_use]
 pub fn with_prefix<'h>(headers: &'h HeaderMap, prefix: &str) -> Vec<(&'h str, &'h str)> {
     let found: Vec<(&[u8], &[u8])> = pairs(headers)
         .filter_map(|(name, value)| Some((name.strip_prefix(prefix.as_bytes())?, value)))
+        .take(PREFIXED_LIMIT)
         .collect();
     let once = |name: &[u8]| found.iter().filter(|(other, _)| *other == name).count() == 1;
     found
@@ -181,5 +185,11 @@ mod tests {
 
             prop_assert_eq!(get(&headers, "session"), Some(value.as_str()));
         }
+    }
+
+    #[test]
+    fn a_flood_of_cookies_is_not_looked_at_to_its_end() {
+        let flood: Vec<_> = (0..10_000).map(|number| format!("txn-{number}=x")).collect();
+        assert_eq!(with_prefix(&headers(&[&flood.join(";")]), "txn-").len(), PREFIXED_LIMIT);
     }
 }

@@ -21,6 +21,11 @@ pub const BODY_LIMIT: usize = 1024 * 1024;
 const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
 /// More inputs than any form has.
 const INPUT_LIMIT: usize = 500;
+/// The longest name of an input, in bytes: that of a DynamoDB attribute in a map, far beyond any
+/// field of a form.
+const NAME_LIMIT: usize = 255;
+/// The most that an error page repeats, in bytes, so that a form can be sent again.
+const RESEND_LIMIT: usize = 256 * 1024;
 
 /// The inputs of a form by name, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -50,7 +55,11 @@ impl Inputs {
         for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
             let value = pair.get(equals + 1..).unwrap_or_default();
-            if inputs.insert(decode(&pair[..equals])?, decode(value)?).is_some() {
+            let name = decode(&pair[..equals])?;
+            if name.len() > NAME_LIMIT {
+                return Err(Error::Invalid("the name of an input is too long"));
+            }
+            if inputs.insert(name, decode(value)?).is_some() {
                 return Err(Error::Invalid("an input comes twice"));
             }
             if inputs.len() > INPUT_LIMIT {
@@ -64,6 +73,12 @@ impl Inputs {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Whether they are few enough for an error page to repeat them.
+    #[must_use]
+    pub fn may_be_repeated(&self) -> bool {
+        self.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= RESEND_LIMIT
     }
 
     /// All inputs, ordered by name.

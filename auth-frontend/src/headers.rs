@@ -8,18 +8,21 @@ use url::Url;
 pub struct AnswerHeaders(HeaderMap);
 
 impl AnswerHeaders {
-    /// For pages under `base_url` whose forms lead to `issuer` and nowhere else.
+    /// For pages under `base_url` whose forms lead to `issuer`, `others` and nowhere else.
     ///
     /// # Panics
     /// Never: the origin of a URL is plain ASCII.
     #[must_use]
-    pub fn new(base_url: &Url, issuer: &Url) -> Self {
+    pub fn new(base_url: &Url, issuer: &Url, others: &[Url]) -> Self {
         // Browsers apply `form-action` to the redirects that follow a form too: the Login page's
-        // form and the logout form both go on to the provider.
+        // form and the logout form both go on to the provider, and from there to wherever an
+        // organization's people have their passwords.
+        let origins = std::iter::once(issuer).chain(others).map(Url::origin);
+        let origins: Vec<_> = origins.map(|origin| origin.ascii_serialization()).collect();
         let policy = format!(
             "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; \
              form-action 'self' {}; frame-ancestors 'none'",
-            issuer.origin().ascii_serialization()
+            origins.join(" ")
         );
         let policy = HeaderValue::from_str(&policy).expect("an origin is plain ASCII");
         let fixed = HeaderValue::from_static;
@@ -69,7 +72,7 @@ mod tests {
     fn answer(base_url: &str) -> HeaderMap {
         let issuer = Url::parse("https://tenant.eu.auth0.com/").unwrap();
         let mut headers = HeaderMap::new();
-        AnswerHeaders::new(&Url::parse(base_url).unwrap(), &issuer).add_to(&mut headers);
+        AnswerHeaders::new(&Url::parse(base_url).unwrap(), &issuer, &[]).add_to(&mut headers);
         headers
     }
 
@@ -92,7 +95,7 @@ mod tests {
         headers.append(header::SET_COOKIE, "b=2".parse().unwrap());
         headers.insert(header::CACHE_CONTROL, "public".parse().unwrap());
 
-        AnswerHeaders::new(&base_url, &issuer).add_to(&mut headers);
+        AnswerHeaders::new(&base_url, &issuer, &[]).add_to(&mut headers);
 
         let cookies: Vec<_> = headers.get_all(header::SET_COOKIE).iter().collect();
         assert_eq!(cookies, ["a=1", "b=2"]);

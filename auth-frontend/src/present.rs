@@ -15,6 +15,10 @@ use crate::{
     session::Session,
 };
 
+/// How many characters of a changed text the audit page shows: enough to see what changed in most,
+/// where a page of 25 events could hold many megabytes.
+const AUDITED_LENGTH: usize = 1000;
+
 /// The frame around the pages of somebody who is logged in.
 #[must_use]
 pub fn chrome(session: &Session) -> Chrome {
@@ -98,7 +102,7 @@ pub fn audit_entry(mut event: proto::AuditEvent, form: Option<&proto::Form>) -> 
         .iter()
         .filter_map(|field| {
             let change = event.changes.remove(&field.name)?;
-            let shown = |given| value_of(given, field.r#type());
+            let shown = |given| value_of(given, field.r#type()).cut(AUDITED_LENGTH);
             Some(Change {
                 label: field.label.clone(),
                 old: shown(change.old),
@@ -108,8 +112,8 @@ pub fn audit_entry(mut event: proto::AuditEvent, form: Option<&proto::Form>) -> 
         .collect();
     let others = event.changes.into_iter().map(|(label, change)| Change {
         label,
-        old: value_of(change.old, FieldType::Unspecified),
-        new: value_of(change.new, FieldType::Unspecified),
+        old: value_of(change.old, FieldType::Unspecified).cut(AUDITED_LENGTH),
+        new: value_of(change.new, FieldType::Unspecified).cut(AUDITED_LENGTH),
     });
     changes.extend(others);
     AuditEntry {

@@ -66,7 +66,10 @@ pub async fn read(request: Request, site: &Site) -> Result<(Option<SignedIn>, Ar
     // could send all they had to say.
     let inputs = Arc::new(Inputs::read(&parts.headers, body).await?);
     let visit = visit::of(&parts)?;
-    visit.keep(Arc::clone(&inputs));
+    // What a stranger sends is not given back.
+    if site.sessions.is_claimed(&parts.headers) {
+        visit.keep(Arc::clone(&inputs));
+    }
     let person = SignedIn::find(site, &parts.headers, &visit).await?;
     Ok((person, inputs))
 }

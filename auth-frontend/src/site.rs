@@ -70,7 +70,8 @@ impl Site {
         let cookies = CookieSecurity { https: config.base_url.scheme() == "https" };
         let sealer = |purpose| Sealer::new(&config.secrets, purpose);
         let store = SessionStore::new(aws, config.sessions_table);
-        let headers = AnswerHeaders::new(&config.base_url, &config.tokens.issuer);
+        let headers =
+            AnswerHeaders::new(&config.base_url, &config.tokens.issuer, &config.login_origins);
         let origin = csrf::origin_of(&config.base_url);
         let settings = OidcSettings {
             issuer: config.tokens.issuer.clone(),

@@ -193,7 +193,9 @@ impl Site {
             && let Err(error) = self.sessions.end(session).await
         {
             // The session would lead straight back here.
-            return self.page_of(&error.into(), visit, asked, &reference);
+            let error = Error::from(error);
+            error.log(&reference);
+            return self.page_of(&error, visit, asked, &reference);
         }
         if nobody && asked.is_read() {
             let path = asked.path().map(|path| path.to_string()).unwrap_or_default();
@@ -223,7 +225,9 @@ impl Site {
         if let Some(return_to) = return_to {
             page = page.returning_to(return_to.as_str());
         }
-        if let (Some(inputs), Some(path)) = (visit.sent.get(), asked.path()) {
+        if let (Some(inputs), Some(path)) = (visit.sent.get(), asked.path())
+            && inputs.may_be_repeated()
+        {
             page = page.keeping(path.as_str(), inputs.iter());
         }
         let is_over = matches!(error, Error::TokenRefused(_));

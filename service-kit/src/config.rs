@@ -5,7 +5,7 @@
 use std::{collections::HashMap, env, fmt, fs, str::FromStr};
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
 
 /// The variables of the process, and the mistakes found in them so far.
 ///
@@ -174,6 +174,12 @@ impl Environment {
             return None;
         };
         let mut url = self.parse_url(variable, &text)?;
+        if url.scheme() == "http" && !is_loopback(&url) {
+            let problem = "plain http is for localhost only: whoever is on the way could sign \
+                           tokens of their own; use https";
+            self.mistake(variable, problem);
+            return None;
+        }
         if url.query().is_some() || url.fragment().is_some() {
             self.mistake(variable, format!("{text:?} has a query or a fragment"));
             return None;
@@ -195,6 +201,18 @@ impl Environment {
             Some(configuration) if self.mistakes.is_empty() => Ok(configuration),
             _ => Err(Mistakes(self.mistakes)),
         }
+    }
+}
+
+/// Whether a URL leads to this machine, so that nobody is on the way. Browsers and RFC 6761 take all
+/// names below `localhost` for it.
+#[must_use]
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
@@ -249,6 +267,19 @@ mod tests {
         assert_eq!(secret.expose_secret(), "s3cret");
         assert!(!format!("{secret:?}").contains("s3cret"));
         fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn an_issuer_without_tls_is_refused_unless_it_is_on_this_machine() {
+        for (issuer, good) in [
+            ("http://id.example", false),
+            ("http://localhost.example", false),
+            ("http://127.0.0.1:4000", true),
+            ("http://auth0.localhost:4000", true),
+        ] {
+            let mut env = Environment::from_pairs([("AUTH0_ISSUER_URL", issuer)]);
+            assert_eq!(env.issuer().is_some(), good, "{issuer}");
+        }
     }
 
     #[test]

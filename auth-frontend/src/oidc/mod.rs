@@ -263,20 +263,21 @@ impl Oidc {
     /// Never: a URL that can be a base takes a relative path.
     pub async fn logout_url(&self, sid: Option<&str>) -> Result<Url, OidcError> {
         let metadata = self.metadata().await?;
-        let Some(endpoint) = metadata.additional_metadata().end_session_endpoint.clone() else {
-            // A tenant with "RP-initiated logout end session endpoint discovery" switched off.
+        let endpoint = metadata.additional_metadata().end_session_endpoint.clone();
+        let (Some(endpoint), Some(sid)) = (endpoint, sid) else {
+            // For a tenant with "RP-initiated logout end session endpoint discovery" switched off,
+            // and where our session is gone: without a hint the standard endpoint would first ask
+            // the person whether to log out.
             let mut url = self.issuer.join("v2/logout").expect("an issuer is a base URL");
             url.query_pairs_mut()
                 .append_pair("client_id", self.client_id.as_str())
                 .append_pair("returnTo", self.logged_out_url.as_str());
             return Ok(url);
         };
-        let mut request = LogoutRequest::from(endpoint)
+        let request = LogoutRequest::from(endpoint)
             .set_client_id(self.client_id.clone())
-            .set_post_logout_redirect_uri(self.logged_out_url.clone());
-        if let Some(sid) = sid {
-            request = request.set_logout_hint(LogoutHint::new(sid.to_owned()));
-        }
+            .set_post_logout_redirect_uri(self.logged_out_url.clone())
+            .set_logout_hint(LogoutHint::new(sid.to_owned()));
         Ok(request.http_get_url())
     }
 

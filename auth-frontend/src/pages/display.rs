@@ -44,6 +44,18 @@ pub enum DisplayValue {
 }
 
 impl DisplayValue {
+    /// The same, but a text with no more than so many characters.
+    #[must_use]
+    pub fn cut(self, length: usize) -> Self {
+        match self {
+            Self::Text(text) => match text.char_indices().nth(length) {
+                Some((end, _)) => Self::Text(format!("{}…", &text[..end])),
+                None => Self::Text(text),
+            },
+            other => other,
+        }
+    }
+
     /// The value in one short line, for tables and headings; empty where there is nothing to show.
     #[must_use]
     pub fn summary(&self) -> Cow<'_, str> {

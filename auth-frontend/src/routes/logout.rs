@@ -17,6 +17,7 @@ use crate::{
     pages::{Login, Notice},
     sent_form,
     site::Site,
+    visit::SignedIn,
 };
 
 /// `POST /auth/logout`
@@ -29,23 +30,21 @@ use crate::{
 /// [`Error::ForeignForm`], and [`Error::Unavailable`] where the session may still be there.
 pub async fn logout(State(site): State<Arc<Site>>, request: Request) -> Result<Response, Error> {
     let (person, inputs) = sent_form::read(request, &site).await?;
-    let mut response = match person {
-        None => Redirect::to("/").into_response(),
-        Some(person) => {
-            let session = person.session();
-            if !session.is_form_token(inputs.get(csrf::TOKEN_INPUT)) {
-                return Err(Error::ForeignForm("its token is not the session's"));
-            }
-            site.sessions.end(session).await?;
-            match site.oidc.logout_url(session.person().sid.as_deref()).await {
-                Ok(url) => Redirect::to(url.as_str()).into_response(),
-                Err(error) => {
-                    let trace_id = person.caller().trace.trace_id();
-                    tracing::warn!(trace_id, error = %Chain(&error), "logged out here but not at the provider");
-                    let notice = Some(Notice::SignedOutHereOnly);
-                    site.show(&Login { notice, ..Login::default() })?.into_response()
-                }
-            }
+    let session = person.as_ref().map(SignedIn::session);
+    if let Some(session) = session {
+        if !session.is_form_token(inputs.get(csrf::TOKEN_INPUT)) {
+            return Err(Error::ForeignForm("its token is not the session's"));
+        }
+        site.sessions.end(session).await?;
+    }
+    // Where our session has ended by itself, the provider may still know the person.
+    let sid = session.and_then(|session| session.person().sid.as_deref());
+    let mut response = match site.oidc.logout_url(sid).await {
+        Ok(url) => Redirect::to(url.as_str()).into_response(),
+        Err(error) => {
+            tracing::warn!(error = %Chain(&error), "logged out here but not at the provider");
+            let notice = Some(Notice::SignedOutHereOnly);
+            site.show(&Login { notice, ..Login::default() })?.into_response()
         }
     };
     let headers = response.headers_mut();

@@ -25,10 +25,10 @@ use crate::{
 use super::{ListQuery, MaybeQuery, PAGE_SIZE, parsed};
 
 const LIST_PATH: &str = "/records";
-const FORM_OUTDATED: &str = "You have logged in again since you opened this form. Look at what \
-                             you typed, and save it again.";
 const REQUEST_USED: &str = "This form was saved before with other values. Save it again to make \
                             a further record of what it holds now.";
+const REQUEST_UNNAMED: &str = "This form did not arrive as this page sends it. Look at what it \
+                               holds, and save it again.";
 
 /// `GET /records`
 ///
@@ -125,7 +125,12 @@ pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Res
         Err(stale) => {
             stale.person.with(permission::CREATE_RECORDS)?;
             let form = site.forms.get_newest(&stale.person).await?;
-            let violations = vec![about_the_whole(FORM_OUTDATED)];
+            // It may have been typed for another organization than the one it would be saved in.
+            let violations = vec![about_the_whole(format!(
+                "You have logged in again since you opened this form, and are now in {}. Make sure \
+                 that what you typed belongs there, and save it again.",
+                stale.person.session().person().organization_name
+            ))];
             return Filled { form, inputs: stale.inputs, violations }.show(
                 &site,
                 &stale.person,
@@ -136,6 +141,13 @@ pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Res
     person.with(permission::CREATE_RECORDS)?;
     let form = site.forms.get_newest(&person).await?;
     let request_id = inputs.get(record_form::REQUEST_ID_INPUT).unwrap_or_default().to_owned();
+    // Without one, sending again would make a second record.
+    if Uuid::try_parse(&request_id).map_or(true, |id| id.is_nil()) {
+        let violations =
+            vec![Violation { path: "request_id".to_owned(), message: REQUEST_UNNAMED.to_owned() }];
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Filled { form, inputs, violations }.show(&site, &person, status);
+    }
     let fields = record_form::record_fields(&form, &inputs);
     let record = Record { fields, ..Record::default() };
     match site.records.create_record(person.caller(), record, request_id).await {
@@ -144,11 +156,12 @@ pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Res
             let saved = Word::Saved.leave(site.cookies);
             Ok(([(header::SET_COOKIE, saved)], Redirect::to(&path)).into_response())
         }
-        Err(RecordsError::Invalid { violations }) => Filled { form, inputs, violations }.show(
-            &site,
-            &person,
-            StatusCode::UNPROCESSABLE_ENTITY,
-        ),
+        Err(RecordsError::Invalid { mut violations }) => {
+            let used = violations.iter_mut().filter(|violation| violation.path == "request_id");
+            used.for_each(|violation| REQUEST_USED.clone_into(&mut violation.message));
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            Filled { form, inputs, violations }.show(&site, &person, status)
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -168,10 +181,8 @@ impl Filled {
         status: StatusCode,
     ) -> Result<Response, Error> {
         let mut request_id = self.inputs.get(record_form::REQUEST_ID_INPUT).map(ToOwned::to_owned);
-        if let Some(used) =
-            self.violations.iter_mut().find(|violation| violation.path == "request_id")
-        {
-            *used = about_the_whole(REQUEST_USED);
+        for violation in self.violations.iter_mut().filter(|v| v.path == "request_id") {
+            violation.path.clear();
             request_id = None;
         }
         let (fields, problems) = record_form::shown(&self.form, &self.inputs, self.violations);
@@ -185,6 +196,6 @@ impl Filled {
     }
 }
 
-fn about_the_whole(message: &str) -> Violation {
-    Violation { path: String::new(), message: message.to_owned() }
+fn about_the_whole(message: String) -> Violation {
+    Violation { path: String::new(), message }
 }

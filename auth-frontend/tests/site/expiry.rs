@@ -42,7 +42,8 @@ async fn what_was_typed_survives_a_login_that_has_expired() {
     refused.assert_shows("Typed \"for\" long");
     assert_eq!(refused.link("Log in"), "/auth/login?return_to=%2Frecords");
     assert_eq!(shown_again.status, 403);
-    shown_again.assert_shows("You have logged in again since you opened this form.");
+    shown_again
+        .assert_shows("You have logged in again since you opened this form, and are now in acme.");
     shown_again.assert_shows("Typed \"for\" long");
     assert_eq!(saved.status, 303);
 }

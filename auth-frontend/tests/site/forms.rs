@@ -120,9 +120,51 @@ async fn a_form_from_elsewhere_does_nothing() {
         form.extend(token.map(|token| ("csrf_token".to_owned(), token.to_owned())));
         let page = browser.post_form("/records", &form).await;
         assert_eq!(page.status, 403, "{token:?}");
-        page.assert_shows("You have logged in again since you opened this form.");
+        page.assert_shows(
+            "You have logged in again since you opened this form, and are now in acme.",
+        );
     }
     browser.get("/records").await.assert_shows("No records yet");
     let own_origin = browser.request(Method::POST, "/records").header("origin", &own).form(&form);
     assert_eq!(browser.send(own_origin).await.status, 303);
+}
+
+#[tokio::test]
+async fn odd_inputs_of_one_person_get_words_and_disturb_nobody_else() {
+    let app = TestApp::start().await;
+    let mut ada = app.logged_in("acme-admin", "acme").await;
+    let mut gloria = app.logged_in("globex-admin", "globex").await;
+    let form = ada.record_form(&[("title", "Odd"), ("category", "Asset")]).await;
+    let with = |more: Vec<(String, String)>| [form.clone(), more].concat();
+    let many = (0..300).map(|number| (format!("unknown_{number}"), "x".to_owned())).collect();
+
+    let long_name = ada.post_form("/records", &with(vec![("n".repeat(100_000), "x".into())])).await;
+    let many_names = ada.post_form("/records", &with(many)).await;
+    let other = gloria.get("/records").await;
+
+    assert_eq!(long_name.status, 400);
+    assert_eq!(many_names.status, 422);
+    many_names.assert_shows("The form has no such field.");
+    assert_eq!(other.status, 200);
+    ada.get("/records").await.assert_shows("No records yet");
+}
+
+#[tokio::test]
+async fn a_form_without_its_request_id_is_shown_again_with_one() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let form = browser.record_form(&[("title", "Anonymous"), ("category", "Asset")]).await;
+
+    for odd in [None, Some("zzz"), Some("00000000-0000-0000-0000-000000000000")] {
+        let mut form = form.clone();
+        form.retain(|(name, _)| name != "request_id");
+        form.extend(odd.map(|odd| ("request_id".to_owned(), odd.to_owned())));
+        let page = browser.post_form("/records", &form).await;
+
+        assert_eq!(page.status, 422, "{odd:?}");
+        page.assert_shows("This form did not arrive as this page sends it.");
+        page.assert_shows("Anonymous");
+        assert_eq!(page.hidden("request_id").len(), 36);
+    }
+    browser.get("/records").await.assert_shows("No records yet");
 }

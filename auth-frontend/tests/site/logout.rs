@@ -78,8 +78,10 @@ async fn logging_out_when_the_session_has_ended_is_no_error() {
 
     let out = browser.post("/auth/logout", &[("csrf_token", &token)]).await;
     let start = browser.follow(out).await;
+    let next_login = browser.begin_login("acme", "").await;
 
-    assert_eq!(start.path(), "/");
+    assert_eq!(start.url.as_str(), format!("{}/", app.stack.app_url()));
     start.assert_shows("You are logged out.");
     assert!(!browser.jar.contains_key("session"));
+    assert_eq!(next_login.path(), "/u/login", "the provider asks for the password again");
 }
