@@ -40,6 +40,9 @@ pub struct App {
 /// Why the frontend does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// AWS cannot be used.
+    #[error(transparent)]
+    Aws(#[from] aws::NoRegion),
     /// What it works with cannot be made.
     #[error(transparent)]
     Site(#[from] SiteError),
@@ -83,7 +86,7 @@ fn observed(routes: Router<Arc<Site>>, site: Arc<Site>) -> Router {
 pub async fn bind(config: Config) -> Result<App, StartError> {
     let (address, ops_address) = (config.address, config.ops_address);
     let shutdown_pause = config.shutdown_pause;
-    let site = Site::new(config, &aws::load().await)?;
+    let site = Site::new(config, &aws::load().await?)?;
     let readiness = Readiness::default();
     Ok(App {
         listener: ops::bind(address).await?,

@@ -21,7 +21,7 @@ static ASSETS: LazyLock<Assets> = LazyLock::new(Assets::embedded);
 
 /// One static file. Its bytes never change under its path.
 #[derive(Clone, Copy, Debug)]
-pub struct Asset {
+pub(crate) struct Asset {
     /// The content type.
     pub content_type: &'static str,
     /// The whole file.
@@ -30,7 +30,7 @@ pub struct Asset {
 
 /// Where the pages find the static files: absolute paths on this origin.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct AssetPaths {
+pub(crate) struct AssetPaths {
     /// The stylesheet.
     pub stylesheet: String,
     /// The icon of the browser's tab.
@@ -64,13 +64,13 @@ impl Assets {
 /// Gives the file under `path`, such as `/static/47DEQpj8HBSa/app.css`. The hash of another
 /// version finds nothing, as the bytes would be wrong for it.
 #[must_use]
-pub fn get(path: &str) -> Option<Asset> {
+pub(crate) fn get(path: &str) -> Option<Asset> {
     ASSETS.by_path.get(path).copied()
 }
 
 /// The paths of this version's files.
 #[must_use]
-pub fn paths() -> &'static AssetPaths {
+pub(crate) fn paths() -> &'static AssetPaths {
     &ASSETS.paths
 }
 

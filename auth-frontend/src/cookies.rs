@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 /// Whether cookies go over https only. Over plain http, which is for localhost, browsers take
 /// neither `Secure` nor the `__Host-` prefix that asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CookieSecurity {
+pub(crate) struct CookieSecurity {
     /// The public origin is https.
     pub https: bool,
 }
@@ -15,7 +15,7 @@ impl CookieSecurity {
     /// The full name of a cookie. With the prefix, a browser takes it only from this very host,
     /// over https, for all paths: no subdomain can plant one (RFC 6265bis §4.1.3.2).
     #[must_use]
-    pub fn name(self, name: &str) -> String {
+    pub(crate) fn name(self, name: &str) -> String {
         if self.https { format!("__Host-{name}") } else { name.to_owned() }
     }
 
@@ -25,7 +25,7 @@ impl CookieSecurity {
     /// # Panics
     /// When name or value hold what a header cannot; both are ours and plain ASCII.
     #[must_use]
-    pub fn set(self, name: &str, value: &str, max_age: Option<u32>) -> HeaderValue {
+    pub(crate) fn set(self, name: &str, value: &str, max_age: Option<u32>) -> HeaderValue {
         let name = self.name(name);
         let secure = if self.https { "; Secure" } else { "" };
         let age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
@@ -35,7 +35,7 @@ impl CookieSecurity {
 
     /// A `Set-Cookie` value that makes the browser forget a cookie.
     #[must_use]
-    pub fn clear(self, name: &str) -> HeaderValue {
+    pub(crate) fn clear(self, name: &str) -> HeaderValue {
         self.set(name, "", Some(0))
     }
 }
@@ -47,7 +47,7 @@ const PREFIXED_LIMIT: usize = 32;
 /// that percent-decodes them takes `%5f%5fHost-session`, which any subdomain can set, for the
 /// real one.
 #[must_use]
-pub fn get<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+pub(crate) fn get<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = pairs(headers).filter(|(found, _)| *found == name.as_bytes());
     let (_, value) = values.next()?;
     if values.next().is_some() {
@@ -60,7 +60,7 @@ pub fn get<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 /// Names that come twice among them are left out, as in [`get`]. There are at most 32, far more
 /// than we ever set: whoever sends thousands must not be answered by as much work.
 #[must_use]
-pub fn with_prefix<'h>(headers: &'h HeaderMap, prefix: &str) -> Vec<(&'h str, &'h str)> {
+pub(crate) fn with_prefix<'h>(headers: &'h HeaderMap, prefix: &str) -> Vec<(&'h str, &'h str)> {
     let found: Vec<(&[u8], &[u8])> = pairs(headers)
         .filter_map(|(name, value)| Some((name.strip_prefix(prefix.as_bytes())?, value)))
         .take(PREFIXED_LIMIT)

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use url::Url;
 
 /// The hidden input that carries the token.
-pub const TOKEN_INPUT: &str = "csrf_token";
+pub(crate) const TOKEN_INPUT: &str = "csrf_token";
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -26,7 +26,7 @@ static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// Browsers from before 2023 have no `Sec-Fetch-Site` and send that `null`, which a sandboxed frame
 /// of any site can send too; they are refused.
 #[must_use]
-pub fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
+pub(crate) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
     let mut sites = headers.get_all(&SEC_FETCH_SITE).iter();
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let site = sites.next().map(HeaderValue::as_bytes);
@@ -44,19 +44,19 @@ pub fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
 
 /// The origin of a URL, as browsers write it in `Origin`.
 #[must_use]
-pub fn origin_of(url: &Url) -> String {
+pub(crate) fn origin_of(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
 /// The token of a session's forms: an HMAC-SHA256 under the session's own secret.
 #[must_use]
-pub fn token(secret: &[u8]) -> String {
+pub(crate) fn token(secret: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(tag(secret))
 }
 
 /// Whether `sent` is the token of the session with this secret, in constant time.
 #[must_use]
-pub fn is_token(secret: &[u8], sent: Option<&str>) -> bool {
+pub(crate) fn is_token(secret: &[u8], sent: Option<&str>) -> bool {
     let sent = sent.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok()).unwrap_or_default();
     constant_time::verify_slices_are_equal(tag(secret).as_ref(), &sent).is_ok()
 }

@@ -15,11 +15,11 @@ use crate::{
 };
 
 /// A cause, for the log only.
-pub type Source = Box<dyn StdError + Send + Sync>;
+pub(crate) type Source = Box<dyn StdError + Send + Sync>;
 
 /// Why a request is not answered with the page that was asked for.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The request makes no sense.
     #[error("the request is not valid: {0}")]
     Invalid(&'static str),
@@ -78,7 +78,7 @@ pub enum Error {
 impl Error {
     /// The page that tells it.
     #[must_use]
-    pub fn problem(&self) -> Problem {
+    pub(crate) fn problem(&self) -> Problem {
         match self {
             Self::Invalid(_) => Problem::BadRequest,
             Self::InvalidPageToken(_) => Problem::BadPageToken,
@@ -98,7 +98,7 @@ impl Error {
     }
 
     /// Writes it to the log under the reference that the person is given.
-    pub fn log(&self, trace_id: &str) {
+    pub(crate) fn log(&self, trace_id: &str) {
         let error = Chain(self);
         match self {
             Self::Internal(_) => tracing::error!(trace_id, %error, "request failed"),

@@ -15,7 +15,7 @@ use crate::error::Error;
 
 /// The largest body that is read: a record of 128 KiB, three bytes a byte where it is escaped,
 /// with room to say precisely that a record is too large.
-pub const BODY_LIMIT: usize = 1024 * 1024;
+pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 /// A body that is too large is read on and thrown away up to here: browsers show an answer only
 /// when they could send all they had to say.
 const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
@@ -29,7 +29,7 @@ const RESEND_LIMIT: usize = 256 * 1024;
 
 /// The inputs of a form by name, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Inputs(BTreeMap<String, String>);
+pub(crate) struct Inputs(BTreeMap<String, String>);
 
 impl Inputs {
     /// Reads `application/x-www-form-urlencoded`.
@@ -37,7 +37,7 @@ impl Inputs {
     /// # Errors
     /// [`Error::TooLarge`], or [`Error::Invalid`] for another content type, for bytes that are not
     /// UTF-8, a broken escape, or a name that comes twice.
-    pub async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Error> {
+    pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Error> {
         let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
         if !essence
@@ -71,18 +71,18 @@ impl Inputs {
 
     /// The value of an input.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
     /// Whether they are few enough for an error page to repeat them.
     #[must_use]
-    pub fn may_be_repeated(&self) -> bool {
+    pub(crate) fn may_be_repeated(&self) -> bool {
         self.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= RESEND_LIMIT
     }
 
     /// All inputs, ordered by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }

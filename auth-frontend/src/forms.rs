@@ -27,7 +27,7 @@ struct Remembered {
 }
 
 /// The forms of all organizations, each found only by somebody who is logged in to it.
-pub struct Forms {
+pub(crate) struct Forms {
     records: RecordsClient,
     remembered: Cache<String, Remembered>,
 }
@@ -35,7 +35,7 @@ pub struct Forms {
 impl Forms {
     /// Forms as `records` gives them.
     #[must_use]
-    pub fn new(records: RecordsClient) -> Self {
+    pub(crate) fn new(records: RecordsClient) -> Self {
         Self { records, remembered: Cache::new(ORGANIZATIONS) }
     }
 
@@ -43,7 +43,7 @@ impl Forms {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub async fn get(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
+    pub(crate) async fn get(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
         let organization = person.session().person().organization_id.as_str();
         if let Some(Remembered { form, at }) = self.remembered.get(organization)
             && at.elapsed() < REMEMBERED
@@ -57,7 +57,7 @@ impl Forms {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub async fn get_newest(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
+    pub(crate) async fn get_newest(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
         let form = Arc::new(self.records.get_form(person.caller()).await?);
         let organization = person.session().person().organization_id.clone();
         let remembered = Remembered { form: Arc::clone(&form), at: Instant::now() };

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use url::Url;
 
 /// What every answer carries, made once.
-pub struct AnswerHeaders(HeaderMap);
+pub(crate) struct AnswerHeaders(HeaderMap);
 
 impl AnswerHeaders {
     /// For pages under `base_url` whose forms lead to `issuer`, `others` and nowhere else.
@@ -13,7 +13,7 @@ impl AnswerHeaders {
     /// # Panics
     /// Never: the origin of a URL is plain ASCII.
     #[must_use]
-    pub fn new(base_url: &Url, issuer: &Url, others: &[Url]) -> Self {
+    pub(crate) fn new(base_url: &Url, issuer: &Url, others: &[Url]) -> Self {
         // Browsers apply `form-action` to the redirects that follow a form too: the Login page's
         // form and the logout form both go on to the provider, and from there to wherever an
         // organization's people have their passwords.
@@ -48,7 +48,7 @@ impl AnswerHeaders {
     }
 
     /// Adds them to an answer, whose own word on caching goes before ours.
-    pub fn add_to(&self, headers: &mut HeaderMap) {
+    pub(crate) fn add_to(&self, headers: &mut HeaderMap) {
         let own = std::mem::replace(headers, self.0.clone());
         let mut name = None;
         for (next, value) in own {

@@ -31,7 +31,7 @@ const STATE_BYTES: usize = 32;
 
 /// What must come back from the provider, or is needed when it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoginAttempt {
+pub(crate) struct LoginAttempt {
     /// Goes to the provider and comes back with the browser: the attempt's id, a dot, and a secret.
     pub state: String,
     /// Comes back inside the ID token.
@@ -48,7 +48,7 @@ pub struct LoginAttempt {
 
 /// Why the browser's cookies have no attempt for a callback.
 #[derive(Debug, PartialEq, Eq)]
-pub enum NotBegun {
+pub(crate) enum NotBegun {
     /// This browser did not begin it, or has finished it already.
     Unknown,
     /// It took too long. The way back is still known.
@@ -56,7 +56,7 @@ pub enum NotBegun {
 }
 
 /// Keeps attempts in cookies.
-pub struct LoginAttempts {
+pub(crate) struct LoginAttempts {
     sealer: Sealer,
     security: CookieSecurity,
 }
@@ -64,7 +64,7 @@ pub struct LoginAttempts {
 impl LoginAttempt {
     /// A new attempt, with a nonce and a verifier that the protocol has made.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         nonce: String,
         verifier: String,
         organization: Option<String>,
@@ -92,7 +92,7 @@ fn seconds(time: SystemTime) -> u64 {
 impl LoginAttempts {
     /// Keeps attempts sealed by `sealer`.
     #[must_use]
-    pub fn new(sealer: Sealer, security: CookieSecurity) -> Self {
+    pub(crate) fn new(sealer: Sealer, security: CookieSecurity) -> Self {
         Self { sealer, security }
     }
 
@@ -102,7 +102,7 @@ impl LoginAttempts {
     /// # Panics
     /// Never: an attempt is plain text and numbers.
     #[must_use]
-    pub fn keep(&self, headers: &HeaderMap, attempt: &LoginAttempt) -> Vec<HeaderValue> {
+    pub(crate) fn keep(&self, headers: &HeaderMap, attempt: &LoginAttempt) -> Vec<HeaderValue> {
         let prefix = self.security.name(COOKIE_PREFIX);
         let mut open: Vec<(u64, &str)> = cookies::with_prefix(headers, &prefix)
             .into_iter()
@@ -124,7 +124,7 @@ impl LoginAttempts {
     ///
     /// # Errors
     /// See [`NotBegun`].
-    pub fn find(
+    pub(crate) fn find(
         &self,
         headers: &HeaderMap,
         state: &str,
@@ -149,7 +149,7 @@ impl LoginAttempts {
     /// The `Set-Cookie` value that ends the attempt with `state`, so that it is finished once only.
     /// `None` where the state is none of ours.
     #[must_use]
-    pub fn end(&self, state: &str) -> Option<HeaderValue> {
+    pub(crate) fn end(&self, state: &str) -> Option<HeaderValue> {
         let id = id_of(state);
         let ours = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
         (id.len() <= 2 * ID_BYTES && !id.is_empty() && id.bytes().all(ours))

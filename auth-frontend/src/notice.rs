@@ -11,7 +11,7 @@ const LIFETIME: u32 = 60;
 
 /// What can be said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Word {
+pub(crate) enum Word {
     /// To the Login page: the person has logged out.
     LoggedOut,
     /// To a record's page: it has just been saved.
@@ -28,13 +28,13 @@ impl Word {
 
     /// The `Set-Cookie` value that leaves the word for the next page.
     #[must_use]
-    pub fn leave(self, security: CookieSecurity) -> HeaderValue {
+    pub(crate) fn leave(self, security: CookieSecurity) -> HeaderValue {
         security.set(COOKIE, self.as_str(), Some(LIFETIME))
     }
 
     /// The `Set-Cookie` value that takes the word away, if it was left.
     #[must_use]
-    pub fn take(self, headers: &HeaderMap, security: CookieSecurity) -> Option<HeaderValue> {
+    pub(crate) fn take(self, headers: &HeaderMap, security: CookieSecurity) -> Option<HeaderValue> {
         (cookies::get(headers, &security.name(COOKIE)) == Some(self.as_str()))
             .then(|| security.clear(COOKIE))
     }

@@ -1,8 +1,8 @@
 //! The names of the permissions that pages ask for, as Auth0 puts them into access tokens.
 
 /// See records.
-pub const READ_RECORDS: &str = "records:read";
+pub(crate) const READ_RECORDS: &str = "records:read";
 /// Fill in records.
-pub const CREATE_RECORDS: &str = "records:create";
+pub(crate) const CREATE_RECORDS: &str = "records:create";
 /// See the audit trail.
-pub const READ_AUDIT: &str = "audit:read";
+pub(crate) const READ_AUDIT: &str = "audit:read";

@@ -21,7 +21,7 @@ const AUDITED_LENGTH: usize = 1000;
 
 /// The frame around the pages of somebody who is logged in.
 #[must_use]
-pub fn chrome(session: &Session) -> Chrome {
+pub(crate) fn chrome(session: &Session) -> Chrome {
     let person = session.person();
     Chrome {
         organization: person.organization_name.clone(),
@@ -35,7 +35,7 @@ pub fn chrome(session: &Session) -> Chrome {
 
 /// The columns of the table of records: one for each field of the form.
 #[must_use]
-pub fn columns(form: &proto::Form) -> Vec<Column> {
+pub(crate) fn columns(form: &proto::Form) -> Vec<Column> {
     let column = |field: &proto::Field| Column {
         label: field.label.clone(),
         numeric: field.r#type() == FieldType::Number,
@@ -45,7 +45,7 @@ pub fn columns(form: &proto::Form) -> Vec<Column> {
 
 /// A record as a row of the table.
 #[must_use]
-pub fn row(record: proto::Record, form: &proto::Form) -> RecordRow {
+pub(crate) fn row(record: proto::Record, form: &proto::Form) -> RecordRow {
     let mut cells = vec![DisplayValue::Missing; form.fields.len()];
     for (name, given) in record.fields {
         let column = form.fields.iter().position(|field| field.name == name);
@@ -63,7 +63,7 @@ pub fn row(record: proto::Record, form: &proto::Form) -> RecordRow {
 
 /// A record in one line.
 #[must_use]
-pub fn recent(mut record: proto::Record, form: &proto::Form) -> RecentRecord {
+pub(crate) fn recent(mut record: proto::Record, form: &proto::Form) -> RecentRecord {
     RecentRecord {
         title: title(&mut record, form),
         created_at: moment(record.create_time),
@@ -79,7 +79,7 @@ fn title(record: &mut proto::Record, form: &proto::Form) -> String {
 
 /// All fields of a record: those of the form in its order, then the others.
 #[must_use]
-pub fn shown_fields(
+pub(crate) fn shown_fields(
     mut fields: BTreeMap<String, proto::Value>,
     form: &proto::Form,
 ) -> Vec<ShownField> {
@@ -96,7 +96,7 @@ pub fn shown_fields(
 /// An event of the audit trail. Fields that the form lacks, or a reader who may not see the form,
 /// have the fields' names.
 #[must_use]
-pub fn audit_entry(mut event: proto::AuditEvent, form: Option<&proto::Form>) -> AuditEntry {
+pub(crate) fn audit_entry(mut event: proto::AuditEvent, form: Option<&proto::Form>) -> AuditEntry {
     let fields = form.map(|form| form.fields.as_slice()).unwrap_or_default();
     let mut changes: Vec<Change> = fields
         .iter()
@@ -138,7 +138,7 @@ fn action(event_type: String) -> Action {
 
 /// The record's id in its resource name.
 #[must_use]
-pub fn id(mut name: String) -> String {
+pub(crate) fn id(mut name: String) -> String {
     const PREFIX: &str = "records/";
     if name.starts_with(PREFIX) {
         name.drain(..PREFIX.len());
@@ -148,14 +148,14 @@ pub fn id(mut name: String) -> String {
 
 /// A point in time; 1970 where it is absent or out of range, which records-service never sends.
 #[must_use]
-pub fn moment(time: Option<prost_types::Timestamp>) -> Moment {
+pub(crate) fn moment(time: Option<prost_types::Timestamp>) -> Moment {
     let time = time.unwrap_or_default();
     Timestamp::new(time.seconds, time.nanos).unwrap_or_default().into()
 }
 
 /// Who did something.
 #[must_use]
-pub fn actor(actor: Option<proto::Actor>) -> Actor {
+pub(crate) fn actor(actor: Option<proto::Actor>) -> Actor {
     let actor = actor.unwrap_or_default();
     let kind = match actor.kind() {
         proto::ActorKind::Machine => ActorKind::Machine,

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The hidden input that makes a second sending of the same form harmless.
-pub const REQUEST_ID_INPUT: &str = "request_id";
+pub(crate) const REQUEST_ID_INPUT: &str = "request_id";
 /// The inputs that are of the page and not of the record.
 const PAGE_INPUTS: [&str; 2] = [TOKEN_INPUT, REQUEST_ID_INPUT];
 
@@ -22,7 +22,7 @@ const PAGE_INPUTS: [&str; 2] = [TOKEN_INPUT, REQUEST_ID_INPUT];
 /// out. Inputs that the form does not have, and texts that are no value of their field's type, go
 /// on as they are, to be refused by name.
 #[must_use]
-pub fn record_fields(form: &Form, inputs: &Inputs) -> BTreeMap<String, Value> {
+pub(crate) fn record_fields(form: &Form, inputs: &Inputs) -> BTreeMap<String, Value> {
     let value = |(name, typed): (&str, &str)| {
         let field = form.fields.iter().find(|field| field.name == name);
         let kind = match field {
@@ -50,7 +50,7 @@ fn kind(field_type: FieldType, typed: &str) -> Kind {
 /// The form as it is shown: with what was typed, and with what is wrong beside the field that it is
 /// about. What is about no field of the form comes back as sentences.
 #[must_use]
-pub fn shown(
+pub(crate) fn shown(
     form: &Form,
     inputs: &Inputs,
     violations: Vec<Violation>,

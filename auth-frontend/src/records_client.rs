@@ -29,7 +29,7 @@ const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 
 /// In whose name, and in the course of what, a call is made.
 #[derive(Debug, Clone, Copy)]
-pub struct OnBehalfOf<'a> {
+pub(crate) struct OnBehalfOf<'a> {
     /// The person's access token.
     pub access_token: &'a str,
     /// The request that the call is part of.
@@ -38,7 +38,7 @@ pub struct OnBehalfOf<'a> {
 
 /// One thing that is wrong with what was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
+pub(crate) struct Violation {
     /// The path of the field in the request, such as `record.fields[title]`.
     pub path: String,
     /// What is wrong, as a sentence.
@@ -47,7 +47,7 @@ pub struct Violation {
 
 /// Why a call did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum RecordsError {
+pub(crate) enum RecordsError {
     /// The access token is not accepted.
     #[error("records-service does not accept the access token")]
     Unauthenticated(#[source] Box<Status>),
@@ -124,7 +124,7 @@ pub struct ClientError(#[from] tonic::transport::Error);
 
 /// records-service.
 #[derive(Debug, Clone)]
-pub struct RecordsClient {
+pub(crate) struct RecordsClient {
     records: RecordsServiceClient<Channel>,
     forms: FormsServiceClient<Channel>,
     audit: AuditServiceClient<Channel>,
@@ -135,7 +135,7 @@ impl RecordsClient {
     ///
     /// # Errors
     /// When the URL cannot be used, or the machine's certificates cannot be loaded.
-    pub fn new(url: &Url) -> Result<Self, ClientError> {
+    pub(crate) fn new(url: &Url) -> Result<Self, ClientError> {
         let mut endpoint = Endpoint::new(url.to_string())?
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(PING_INTERVAL)
@@ -157,7 +157,7 @@ impl RecordsClient {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub async fn list_records(
+    pub(crate) async fn list_records(
         &self,
         caller: OnBehalfOf<'_>,
         page_size: i32,
@@ -171,7 +171,7 @@ impl RecordsClient {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub async fn get_record(
+    pub(crate) async fn get_record(
         &self,
         caller: OnBehalfOf<'_>,
         id: &str,
@@ -184,7 +184,7 @@ impl RecordsClient {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub async fn create_record(
+    pub(crate) async fn create_record(
         &self,
         caller: OnBehalfOf<'_>,
         record: Record,
@@ -198,7 +198,7 @@ impl RecordsClient {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub async fn get_form(&self, caller: OnBehalfOf<'_>) -> Result<Form, RecordsError> {
+    pub(crate) async fn get_form(&self, caller: OnBehalfOf<'_>) -> Result<Form, RecordsError> {
         let request = request(caller, GetFormRequest { name: "form".to_owned() })?;
         Ok(self.forms.clone().get_form(request).await?.into_inner())
     }
@@ -207,7 +207,7 @@ impl RecordsClient {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub async fn list_audit_events(
+    pub(crate) async fn list_audit_events(
         &self,
         caller: OnBehalfOf<'_>,
         page_size: i32,

@@ -15,7 +15,7 @@ use crate::{
 
 /// A form from a page of this origin, whose token is not looked at yet.
 #[derive(Debug)]
-pub struct SentForm {
+pub(crate) struct SentForm {
     person: SignedIn,
     inputs: Arc<Inputs>,
 }
@@ -23,7 +23,7 @@ pub struct SentForm {
 /// A form from a page of this origin, but of another session: the person has logged in again since
 /// it was opened. Nothing must be done on its word; it may be shown again.
 #[derive(Debug)]
-pub struct StaleForm {
+pub(crate) struct StaleForm {
     /// Who sent it.
     pub person: SignedIn,
     /// What was typed.
@@ -35,7 +35,7 @@ impl SentForm {
     ///
     /// # Errors
     /// [`StaleForm`].
-    pub fn confirm(self) -> Result<(SignedIn, Arc<Inputs>), StaleForm> {
+    pub(crate) fn confirm(self) -> Result<(SignedIn, Arc<Inputs>), StaleForm> {
         if self.person.session().is_form_token(self.inputs.get(csrf::TOKEN_INPUT)) {
             Ok((self.person, self.inputs))
         } else {
@@ -57,7 +57,10 @@ impl FromRequest<Arc<Site>> for SentForm {
 ///
 /// # Errors
 /// [`Error::ForeignForm`], [`Error::TooLarge`], [`Error::Invalid`] or [`Error::Unavailable`].
-pub async fn read(request: Request, site: &Site) -> Result<(Option<SignedIn>, Arc<Inputs>), Error> {
+pub(crate) async fn read(
+    request: Request,
+    site: &Site,
+) -> Result<(Option<SignedIn>, Arc<Inputs>), Error> {
     let (parts, body) = request.into_parts();
     if !csrf::is_same_origin(&parts.headers, &site.origin) {
         return Err(Error::ForeignForm("it was sent by another site"));

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What all requests share.
-pub struct Site {
+pub(crate) struct Site {
     /// The templates.
     pub pages: Pages,
     /// Who is logged in.
@@ -43,9 +43,6 @@ pub struct Site {
 /// Why the site cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum SiteError {
-    /// The AWS SDK finds no region.
-    #[error("AWS_REGION: is not set, and the AWS SDK finds no region elsewhere")]
-    NoRegion,
     /// The client for the provider cannot be made.
     #[error("cannot make an HTTP client")]
     Http(#[from] reqwest::Error),
@@ -62,10 +59,7 @@ impl Site {
     ///
     /// # Errors
     /// See [`SiteError`].
-    pub fn new(config: Config, aws: &SdkConfig) -> Result<Arc<Self>, SiteError> {
-        if aws.region().is_none() {
-            return Err(SiteError::NoRegion);
-        }
+    pub(crate) fn new(config: Config, aws: &SdkConfig) -> Result<Arc<Self>, SiteError> {
         let http = http::client()?;
         let cookies = CookieSecurity { https: config.base_url.scheme() == "https" };
         let sealer = |purpose| Sealer::new(&config.secrets, purpose);

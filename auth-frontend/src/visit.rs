@@ -33,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(20);
 
 /// One request, as far as all parts of its answer need to know.
 #[derive(Debug)]
-pub struct Visit {
+pub(crate) struct Visit {
     trace: TraceContext,
     session: OnceLock<Arc<Session>>,
     sent: OnceLock<Arc<Inputs>>,
@@ -42,7 +42,7 @@ pub struct Visit {
 impl Visit {
     /// Remembers a form that was sent, so that a page that tells of a failure can keep what was
     /// typed.
-    pub fn keep(&self, inputs: Arc<Inputs>) {
+    pub(crate) fn keep(&self, inputs: Arc<Inputs>) {
         // A request has one form.
         let _ = self.sent.set(inputs);
     }
@@ -50,7 +50,7 @@ impl Visit {
 
 /// Somebody who is logged in. A handler that takes it is not reached by anybody else.
 #[derive(Debug, Clone)]
-pub struct SignedIn {
+pub(crate) struct SignedIn {
     session: Arc<Session>,
     trace: TraceContext,
 }
@@ -58,13 +58,13 @@ pub struct SignedIn {
 impl SignedIn {
     /// The session.
     #[must_use]
-    pub fn session(&self) -> &Session {
+    pub(crate) fn session(&self) -> &Session {
         &self.session
     }
 
     /// In whose name calls are made.
     #[must_use]
-    pub fn caller(&self) -> OnBehalfOf<'_> {
+    pub(crate) fn caller(&self) -> OnBehalfOf<'_> {
         OnBehalfOf { access_token: &self.session.person().access_token, trace: self.trace }
     }
 
@@ -72,7 +72,7 @@ impl SignedIn {
     ///
     /// # Errors
     /// [`Error::Forbidden`].
-    pub fn with(&self, permission: &'static str) -> Result<&Session, Error> {
+    pub(crate) fn with(&self, permission: &'static str) -> Result<&Session, Error> {
         if self.session.has(permission) {
             Ok(&self.session)
         } else {
@@ -84,7 +84,7 @@ impl SignedIn {
     ///
     /// # Errors
     /// [`Error::Unavailable`] where that cannot be found out.
-    pub async fn find(
+    pub(crate) async fn find(
         site: &Site,
         headers: &HeaderMap,
         visit: &Visit,
@@ -120,13 +120,17 @@ impl FromRequestParts<Arc<Site>> for SignedIn {
 ///
 /// # Errors
 /// Never in a router that goes through [`observe`].
-pub fn of(parts: &Parts) -> Result<Arc<Visit>, Error> {
+pub(crate) fn of(parts: &Parts) -> Result<Arc<Visit>, Error> {
     let visit = parts.extensions.get::<Arc<Visit>>().cloned();
     visit.ok_or_else(|| Error::Internal("a route is not part of a visit".into()))
 }
 
 /// The middleware around every route.
-pub async fn observe(State(site): State<Arc<Site>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    State(site): State<Arc<Site>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let visit = Arc::new(Visit {
         trace: TraceContext::random(),
@@ -254,14 +258,14 @@ impl Site {
     ///
     /// # Errors
     /// [`Error::Internal`] where template and page do not fit, which the tests rule out.
-    pub fn show(&self, page: &impl Page) -> Result<Html<String>, Error> {
+    pub(crate) fn show(&self, page: &impl Page) -> Result<Html<String>, Error> {
         self.pages.render(page).map(Html).map_err(|error| Error::Internal(Box::new(error)))
     }
 }
 
 /// What becomes of a panic: a page like that of any other fault.
 #[expect(clippy::needless_pass_by_value, reason = "the layer gives it away")]
-pub fn after_panic(panic: Box<dyn Any + Send>) -> Response {
+pub(crate) fn after_panic(panic: Box<dyn Any + Send>) -> Response {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -47,6 +47,9 @@ const OPS_DRAIN: Duration = Duration::from_secs(1);
 /// Why the service does not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// AWS cannot be used.
+    #[error(transparent)]
+    Aws(#[from] aws::NoRegion),
     /// A port cannot be had.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -92,7 +95,7 @@ impl App {
         let listener = ops::bind(config.address).await?;
         let ops = OpsPort::bind(config.ops_address, readiness.clone()).await?;
 
-        let sdk = aws::load().await;
+        let sdk = aws::load().await?;
         let store = Store::new(&sdk, config.tables);
         let queue = Queue::new(&sdk, &config.queue_url);
         let (relay, outgoing) = Relay::new(store.clone(), queue);

@@ -19,6 +19,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Why `provision` stopped. Each names the table or the queue, for the person who runs it.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
+    /// AWS cannot be used.
+    #[error(transparent)]
+    Aws(#[from] aws::NoRegion),
     /// AWS refused a call, or did not answer; the cause has what it said.
     #[error("{operation} failed for {name}")]
     Call {
@@ -54,7 +57,7 @@ impl ProvisionError {
 /// # Errors
 /// When something exists in another shape, or AWS does not answer.
 pub async fn provision(config: &ProvisionConfig) -> Result<String, ProvisionError> {
-    let sdk = unhurried(&aws::load().await);
+    let sdk = unhurried(&aws::load().await?);
     let provisioner = Provisioner::new(&sdk, config.protection);
     for shape in shapes(&config.tables, &config.sessions_table) {
         provisioner.ensure(&shape).await?;

@@ -28,11 +28,11 @@ use url::Url;
 
 use crate::{login_attempt::LoginAttempt, return_path::ReturnPath};
 
-pub use organization::OrganizationMismatch;
+pub(crate) use organization::OrganizationMismatch;
 use provider::{HttpError, Provider};
 
 /// The path that the provider sends the browser back to.
-pub const CALLBACK_PATH: &str = "/auth/callback";
+pub(crate) const CALLBACK_PATH: &str = "/auth/callback";
 
 /// Claims of Auth0's ID tokens beyond the standard's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -76,7 +76,7 @@ type Auth0Client = Client<
 >;
 
 /// How the provider knows this application.
-pub struct OidcSettings {
+pub(crate) struct OidcSettings {
     /// The issuer, ending in a slash.
     pub issuer: Url,
     /// The origin that browsers use.
@@ -91,7 +91,7 @@ pub struct OidcSettings {
 
 /// What a person asks for when logging in.
 #[derive(Debug, Default)]
-pub struct LoginWish {
+pub(crate) struct LoginWish {
     /// The organization, by name or id. Without it the provider asks.
     pub organization: Option<String>,
     /// The ticket of an invitation to that organization.
@@ -99,7 +99,7 @@ pub struct LoginWish {
 }
 
 /// Somebody whom the provider has authenticated, with both tokens verified.
-pub struct Identity {
+pub(crate) struct Identity {
     /// The access token.
     pub access_token: String,
     /// Who it is, by the access token.
@@ -112,7 +112,7 @@ pub struct Identity {
 
 /// Why a login did not come about.
 #[derive(Debug, thiserror::Error)]
-pub enum OidcError {
+pub(crate) enum OidcError {
     /// The provider does not answer, or not in a way that we understand.
     #[error("the provider does not answer: {0}")]
     Unavailable(&'static str, #[source] Option<Box<dyn StdError + Send + Sync>>),
@@ -128,7 +128,7 @@ pub enum OidcError {
 }
 
 /// The login at one provider.
-pub struct Oidc {
+pub(crate) struct Oidc {
     provider: Provider,
     verifier: Verifier,
     client_id: ClientId,
@@ -145,7 +145,7 @@ impl Oidc {
     /// # Panics
     /// Never: URLs that were parsed already are URLs.
     #[must_use]
-    pub fn new(settings: OidcSettings, verifier: Verifier, http: reqwest::Client) -> Self {
+    pub(crate) fn new(settings: OidcSettings, verifier: Verifier, http: reqwest::Client) -> Self {
         let callback =
             settings.base_url.join(CALLBACK_PATH).expect("an origin can be extended by a path");
         Self {
@@ -164,7 +164,7 @@ impl Oidc {
     ///
     /// # Errors
     /// [`OidcError::Unavailable`].
-    pub async fn begin(
+    pub(crate) async fn begin(
         &self,
         wish: LoginWish,
         return_to: ReturnPath,
@@ -203,7 +203,7 @@ impl Oidc {
     ///
     /// # Errors
     /// See [`OidcError`].
-    pub async fn finish(
+    pub(crate) async fn finish(
         &self,
         code: String,
         attempt: &LoginAttempt,
@@ -261,7 +261,7 @@ impl Oidc {
     ///
     /// # Panics
     /// Never: a URL that can be a base takes a relative path.
-    pub async fn logout_url(&self, sid: Option<&str>) -> Result<Url, OidcError> {
+    pub(crate) async fn logout_url(&self, sid: Option<&str>) -> Result<Url, OidcError> {
         let metadata = self.metadata().await?;
         let endpoint = metadata.additional_metadata().end_session_endpoint.clone();
         let (Some(endpoint), Some(sid)) = (endpoint, sid) else {

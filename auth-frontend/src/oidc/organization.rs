@@ -9,7 +9,7 @@ const ID_PREFIX: &str = "org_";
 
 /// Why a login does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OrganizationMismatch {
+pub(crate) enum OrganizationMismatch {
     /// It is for no organization.
     None,
     /// It is for another one than was asked for.

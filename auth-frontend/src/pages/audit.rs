@@ -6,7 +6,7 @@ use super::{Actor, Chrome, DisplayValue, Moment, Page, Paging, Section};
 
 /// `/audit`: one page of the trail.
 #[derive(Clone, Debug, Serialize)]
-pub struct AuditTrail {
+pub(crate) struct AuditTrail {
     /// The frame.
     pub chrome: Chrome,
     /// The events, newest first.
@@ -17,7 +17,7 @@ pub struct AuditTrail {
 
 /// One event.
 #[derive(Clone, Debug, Serialize)]
-pub struct AuditEntry {
+pub(crate) struct AuditEntry {
     /// When it happened.
     pub happened_at: Moment,
     /// Who did it.
@@ -34,7 +34,7 @@ pub struct AuditEntry {
 
 /// What can be done to a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// It was filled in.
     Created,
     /// Its values changed.
@@ -61,7 +61,7 @@ impl Serialize for Action {
 
 /// One field before and after.
 #[derive(Clone, Debug, Serialize)]
-pub struct Change {
+pub(crate) struct Change {
     /// What people read beside it: the form's label, or the field's name.
     pub label: String,
     /// Before; `Missing` where the field was added.

@@ -16,7 +16,7 @@ const MONTHS: [&str; 12] =
 /// A value as people see it: one variant for each kind that DynamoDB has, and days.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", content = "value", rename_all = "snake_case")]
-pub enum DisplayValue {
+pub(crate) enum DisplayValue {
     /// The record does not have the field.
     Missing,
     /// A text, possibly empty, of one line or several.
@@ -46,7 +46,7 @@ pub enum DisplayValue {
 impl DisplayValue {
     /// The same, but a text with no more than so many characters.
     #[must_use]
-    pub fn cut(self, length: usize) -> Self {
+    pub(crate) fn cut(self, length: usize) -> Self {
         match self {
             Self::Text(text) => match text.char_indices().nth(length) {
                 Some((end, _)) => Self::Text(format!("{}…", &text[..end])),
@@ -58,7 +58,7 @@ impl DisplayValue {
 
     /// The value in one short line, for tables and headings; empty where there is nothing to show.
     #[must_use]
-    pub fn summary(&self) -> Cow<'_, str> {
+    pub(crate) fn summary(&self) -> Cow<'_, str> {
         match self {
             Self::Missing => Cow::Borrowed(""),
             Self::Text(text) => shorten(text),
@@ -141,7 +141,7 @@ fn day<S: Serializer>(date: &Date, serializer: S) -> Result<S::Ok, S::Error> {
 /// A point in time, shown in UTC: pages are the same for everybody, and nothing in them can ask the
 /// browser for its time zone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment(Timestamp);
+pub(crate) struct Moment(Timestamp);
 
 impl From<Timestamp> for Moment {
     fn from(timestamp: Timestamp) -> Self {
@@ -217,7 +217,7 @@ fn push_padded(text: &mut String, number: i32, digits: usize) {
 
 /// Who did something, as recorded at that time.
 #[derive(Clone, Debug, Serialize)]
-pub struct Actor {
+pub(crate) struct Actor {
     /// The display name.
     pub name: String,
     /// A person or a program.
@@ -227,7 +227,7 @@ pub struct Actor {
 /// The kinds of actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum ActorKind {
+pub(crate) enum ActorKind {
     /// A person who logged in.
     Person,
     /// A program with credentials of its own.

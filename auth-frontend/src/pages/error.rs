@@ -11,7 +11,7 @@ const KEPT: &str = "What you typed is kept on this page.";
 
 /// The page of a [`Problem`].
 #[derive(Clone, Debug, Serialize)]
-pub struct ErrorPage {
+pub(crate) struct ErrorPage {
     chrome: Option<Chrome>,
     status: u16,
     title: &'static str,
@@ -51,7 +51,7 @@ struct SentInput {
 impl ErrorPage {
     /// The page for somebody of whom nothing is known. `reference` finds the cause in the log.
     #[must_use]
-    pub fn new(problem: &Problem, reference: impl Into<String>) -> Self {
+    pub(crate) fn new(problem: &Problem, reference: impl Into<String>) -> Self {
         let way_on = problem.way_on();
         let (label, href) = match way_on {
             WayOn::LogIn => ("Log in", "/auth/login"),
@@ -76,7 +76,7 @@ impl ErrorPage {
 
     /// The same inside the frame of somebody who is logged in.
     #[must_use]
-    pub fn within(mut self, chrome: Chrome) -> Self {
+    pub(crate) fn within(mut self, chrome: Chrome) -> Self {
         self.chrome = Some(chrome);
         self
     }
@@ -84,7 +84,7 @@ impl ErrorPage {
     /// The same with the way back, a path that was checked to lead nowhere else: after a login, or
     /// to the beginning of a list. It changes nothing where neither helps.
     #[must_use]
-    pub fn returning_to(mut self, path: &str) -> Self {
+    pub(crate) fn returning_to(mut self, path: &str) -> Self {
         let encoded = utf8_percent_encode(path, NON_ALPHANUMERIC);
         match self.way_on {
             WayOn::LogIn => self.action.href = format!("/auth/login?return_to={encoded}"),
@@ -100,7 +100,7 @@ impl ErrorPage {
     /// The same with the form that was sent to `path`, to be sent again. It changes nothing where
     /// that would not help.
     #[must_use]
-    pub fn keeping<'a>(
+    pub(crate) fn keeping<'a>(
         mut self,
         path: &str,
         inputs: impl Iterator<Item = (&'a str, &'a str)>,

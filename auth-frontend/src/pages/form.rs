@@ -12,7 +12,7 @@ const MOST_IN_VIEW: usize = 4;
 ///
 /// The form sends `csrf_token`, `request_id` and one value for each field, named after the field.
 #[derive(Clone, Debug)]
-pub struct RecordForm {
+pub(crate) struct RecordForm {
     /// The frame.
     pub chrome: Chrome,
     /// Makes a second sending of the same form harmless; a UUID, kept when the form is shown again.
@@ -25,7 +25,7 @@ pub struct RecordForm {
 
 /// One input.
 #[derive(Clone, Debug)]
-pub struct FormField {
+pub(crate) struct FormField {
     /// The field's name, and the input's.
     pub name: String,
     /// What people read above it.
@@ -44,7 +44,7 @@ pub struct FormField {
 
 /// The kinds of input. A yes-or-no field sends "true", "false" or nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
+pub(crate) enum Input {
     /// One line, of at most so many characters; 0 means that no limit is told.
     Text(u32),
     /// Several lines, of at most so many characters; 0 means that no limit is told.

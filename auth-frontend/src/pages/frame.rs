@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// The frame around every page of a person who is logged in.
 #[derive(Clone, Debug, Serialize)]
-pub struct Chrome {
+pub(crate) struct Chrome {
     /// The organization's display name, visible on every page.
     pub organization: String,
     /// The person's display name.
@@ -24,7 +24,7 @@ pub struct Chrome {
 /// The parts of the product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Section {
+pub(crate) enum Section {
     /// The start page.
     Home,
     /// Records: the table, one record, the form.
@@ -38,7 +38,7 @@ pub enum Section {
 /// Where a list goes on. Lists are newest first and page tokens lead only to what is older; the way
 /// back is the browser's own, or the first page.
 #[derive(Clone, Debug, Serialize)]
-pub struct Paging {
+pub(crate) struct Paging {
     /// This is not the first page.
     continued: bool,
     /// The token of the next page, encoded for a query.
@@ -49,7 +49,7 @@ impl Paging {
     /// From the token of the page shown and that of the page after it; an empty one means the first
     /// page and no further page, as in the lists of AIP-158.
     #[must_use]
-    pub fn new(page_token: &str, next_page_token: &str) -> Self {
+    pub(crate) fn new(page_token: &str, next_page_token: &str) -> Self {
         let older = (!next_page_token.is_empty())
             .then(|| utf8_percent_encode(next_page_token, NON_ALPHANUMERIC).to_string());
         Self { continued: !page_token.is_empty(), older }

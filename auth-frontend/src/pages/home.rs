@@ -6,7 +6,7 @@ use super::{Actor, Chrome, Moment, Page, Section};
 
 /// `/home`.
 #[derive(Clone, Debug, Serialize)]
-pub struct Home {
+pub(crate) struct Home {
     /// The frame.
     pub chrome: Chrome,
     /// The newest few records, newest first; `None` where they could not be fetched or may not be
@@ -16,7 +16,7 @@ pub struct Home {
 
 /// A record in one line.
 #[derive(Clone, Debug, Serialize)]
-pub struct RecentRecord {
+pub(crate) struct RecentRecord {
     /// The record's id, without "records/".
     pub id: String,
     /// [`DisplayValue::summary`](super::DisplayValue::summary) of its first field; may be empty.

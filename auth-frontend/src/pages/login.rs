@@ -6,7 +6,7 @@ use super::{Page, Section};
 
 /// `/` of somebody who is not logged in.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Login {
+pub(crate) struct Login {
     /// What stands in the organization field already; usually empty.
     pub organization: String,
     /// Why the person is here, where there is something to say.
@@ -18,7 +18,7 @@ pub struct Login {
 /// What the Login page can say first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Notice {
+pub(crate) enum Notice {
     /// The person logged out.
     SignedOut,
     /// The person logged out here, and the login service could not be told.

@@ -22,15 +22,15 @@ mod tests;
 use serde::Serialize;
 use tera::{Context, Tera};
 
-pub use audit::{Action, AuditEntry, AuditTrail, Change};
-pub use display::{Actor, ActorKind, DisplayValue, Moment};
-pub use error::ErrorPage;
-pub use form::{FormField, Input, RecordForm};
-pub use frame::{Chrome, Paging, Section};
-pub use home::{Home, RecentRecord};
-pub use login::{Login, Notice};
-pub use problem::Problem;
-pub use records::{Column, RecordRow, RecordView, RecordsTable, ShownField};
+pub(crate) use audit::{Action, AuditEntry, AuditTrail, Change};
+pub(crate) use display::{Actor, ActorKind, DisplayValue, Moment};
+pub(crate) use error::ErrorPage;
+pub(crate) use form::{FormField, Input, RecordForm};
+pub(crate) use frame::{Chrome, Paging, Section};
+pub(crate) use home::{Home, RecentRecord};
+pub(crate) use login::{Login, Notice};
+pub(crate) use problem::Problem;
+pub(crate) use records::{Column, RecordRow, RecordView, RecordsTable, ShownField};
 
 use crate::assets;
 
@@ -51,7 +51,7 @@ const TEMPLATES: [(&str, &str); 12] = [
 ];
 
 /// Something a person can look at: the data of one template.
-pub trait Page: Serialize {
+pub(crate) trait Page: Serialize {
     /// The name of its template.
     const TEMPLATE: &'static str;
     /// The part of the product it belongs to, marked in the navigation.
@@ -66,7 +66,7 @@ pub trait Page: Serialize {
 
 /// The compiled templates.
 #[derive(Clone)]
-pub struct Pages {
+pub(crate) struct Pages {
     tera: Tera,
 }
 
@@ -85,7 +85,7 @@ impl Pages {
     ///
     /// # Errors
     /// When a template is not valid, which the tests rule out.
-    pub fn compile() -> Result<Self, RenderError> {
+    pub(crate) fn compile() -> Result<Self, RenderError> {
         let mut tera = Tera::new();
         tera.add_raw_templates(TEMPLATES)
             .map_err(|source| RenderError { template: "(all)", source })?;
@@ -97,7 +97,7 @@ impl Pages {
     ///
     /// # Errors
     /// When the template asks for something that `page` does not have.
-    pub fn render<P: Page>(&self, page: &P) -> Result<String, RenderError> {
+    pub(crate) fn render<P: Page>(&self, page: &P) -> Result<String, RenderError> {
         let fault = |source| RenderError { template: P::TEMPLATE, source };
         let mut context = Context::from_serialize(page).map_err(fault)?;
         context.insert("section", &P::SECTION);

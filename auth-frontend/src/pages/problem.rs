@@ -3,7 +3,7 @@
 
 /// What a person can run into.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Problem {
+pub(crate) enum Problem {
     /// The address or the form makes no sense.
     BadRequest,
     /// The address of a further page of a list serves no longer, or never did.
@@ -53,7 +53,7 @@ pub enum Problem {
 impl Problem {
     /// The HTTP status code that belongs to it.
     #[must_use]
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         match self {
             Self::BadRequest
             | Self::BadPageToken

@@ -6,7 +6,7 @@ use super::{Actor, ActorKind, Chrome, DisplayValue, Moment, Page, Paging, Sectio
 
 /// `/records`: one page of the organization's records, newest first.
 #[derive(Clone, Debug)]
-pub struct RecordsTable {
+pub(crate) struct RecordsTable {
     /// The frame.
     pub chrome: Chrome,
     /// The fields of the organization's form, in its order; the first names the record.
@@ -19,7 +19,7 @@ pub struct RecordsTable {
 
 /// One column.
 #[derive(Clone, Debug, Serialize)]
-pub struct Column {
+pub(crate) struct Column {
     /// What people read above it.
     pub label: String,
     /// Holds numbers, which line up on the right.
@@ -28,7 +28,7 @@ pub struct Column {
 
 /// One record in the table.
 #[derive(Clone, Debug)]
-pub struct RecordRow {
+pub(crate) struct RecordRow {
     /// The record's id, without "records/".
     pub id: String,
     /// One value for each column; a row that ends early has nothing in the rest.
@@ -110,7 +110,7 @@ impl Serialize for Cells<'_> {
 
 /// `/records/{id}`: all of one record.
 #[derive(Clone, Debug, Serialize)]
-pub struct RecordView {
+pub(crate) struct RecordView {
     /// The frame.
     pub chrome: Chrome,
     /// The record's id, without "records/".
@@ -135,7 +135,7 @@ pub struct RecordView {
 
 /// A field with its value.
 #[derive(Clone, Debug, Serialize)]
-pub struct ShownField {
+pub(crate) struct ShownField {
     /// What people read beside it: the form's label, or the name of a field that the form lacks.
     pub label: String,
     /// What it holds.

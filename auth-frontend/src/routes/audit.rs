@@ -19,7 +19,7 @@ use super::{ListQuery, MaybeQuery, PAGE_SIZE, parsed};
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn trail(
+pub(crate) async fn trail(
     State(site): State<Arc<Site>>,
     person: SignedIn,
     query: MaybeQuery<ListQuery>,

@@ -24,7 +24,7 @@ use super::{MaybeQuery, parsed};
 
 /// What the provider sends back with the browser (RFC 6749 §4.1.2).
 #[derive(Debug, Deserialize)]
-pub struct CallbackQuery {
+pub(crate) struct CallbackQuery {
     state: Option<String>,
     code: Option<String>,
     error: Option<String>,
@@ -35,7 +35,7 @@ pub struct CallbackQuery {
 ///
 /// # Errors
 /// [`Error::Login`], [`Error::Unavailable`], [`Error::Invalid`] and [`Error::Internal`].
-pub async fn callback(
+pub(crate) async fn callback(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     query: MaybeQuery<CallbackQuery>,

@@ -16,7 +16,7 @@ const FOR_A_DAY: HeaderValue = HeaderValue::from_static("public, max-age=86400")
 ///
 /// # Errors
 /// [`Error::PageNotFound`].
-pub async fn file(uri: Uri) -> Result<Response, Error> {
+pub(crate) async fn file(uri: Uri) -> Result<Response, Error> {
     send(uri.path(), FOR_EVER)
 }
 
@@ -24,7 +24,7 @@ pub async fn file(uri: Uri) -> Result<Response, Error> {
 ///
 /// # Errors
 /// [`Error::PageNotFound`], which the tests rule out.
-pub async fn favicon() -> Result<Response, Error> {
+pub(crate) async fn favicon() -> Result<Response, Error> {
     send(&assets::paths().favicon, FOR_A_DAY)
 }
 

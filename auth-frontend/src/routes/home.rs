@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// What the Login page can be opened with.
 #[derive(Debug, Deserialize)]
-pub struct StartQuery {
+pub(crate) struct StartQuery {
     return_to: Option<String>,
     organization: Option<String>,
 }
@@ -39,7 +39,7 @@ pub struct StartQuery {
 ///
 /// # Errors
 /// [`Error::Unavailable`] where it cannot be found out who asks, and [`Error::Invalid`].
-pub async fn start(
+pub(crate) async fn start(
     State(site): State<Arc<Site>>,
     person: Option<SignedIn>,
     headers: HeaderMap,
@@ -77,7 +77,10 @@ pub async fn start(
 ///
 /// # Errors
 /// See [`Error`]. That records cannot be fetched keeps nobody from the rest of the page.
-pub async fn home(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Html<String>, Error> {
+pub(crate) async fn home(
+    State(site): State<Arc<Site>>,
+    person: SignedIn,
+) -> Result<Html<String>, Error> {
     let latest = if person.session().has(permission::READ_RECORDS) {
         let trace_id = || person.caller().trace.trace_id();
         match tokio::time::timeout(PATIENCE, latest(&site, &person)).await {

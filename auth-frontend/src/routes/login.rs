@@ -27,7 +27,7 @@ const INVITATION_LIMIT: usize = 512;
 /// What a login can be begun with. Invitations of Auth0 also bring `organization_name`, which is
 /// for the eyes only and not passed on.
 #[derive(Debug, Deserialize)]
-pub struct LoginQuery {
+pub(crate) struct LoginQuery {
     organization: Option<String>,
     invitation: Option<String>,
     return_to: Option<String>,
@@ -37,7 +37,7 @@ pub struct LoginQuery {
 ///
 /// # Errors
 /// [`Error::Login`] and [`Error::Invalid`].
-pub async fn login(
+pub(crate) async fn login(
     State(site): State<Arc<Site>>,
     headers: HeaderMap,
     query: MaybeQuery<LoginQuery>,

@@ -28,7 +28,10 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::ForeignForm`], and [`Error::Unavailable`] where the session may still be there.
-pub async fn logout(State(site): State<Arc<Site>>, request: Request) -> Result<Response, Error> {
+pub(crate) async fn logout(
+    State(site): State<Arc<Site>>,
+    request: Request,
+) -> Result<Response, Error> {
     let (person, inputs) = sent_form::read(request, &site).await?;
     let session = person.as_ref().map(SignedIn::session);
     if let Some(session) = session {

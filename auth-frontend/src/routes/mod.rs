@@ -1,13 +1,13 @@
 //! The pages, one file an area. A handler reads what was asked, makes its calls and shows a page;
 //! what goes wrong it hands on.
 
-pub mod audit;
-pub mod callback;
-pub mod files;
-pub mod home;
-pub mod login;
-pub mod logout;
-pub mod records;
+pub(crate) mod audit;
+pub(crate) mod callback;
+pub(crate) mod files;
+pub(crate) mod home;
+pub(crate) mod login;
+pub(crate) mod logout;
+pub(crate) mod records;
 
 use axum::extract::{Query, rejection::QueryRejection};
 use serde::Deserialize;
@@ -22,7 +22,7 @@ type MaybeQuery<T> = Result<Query<T>, QueryRejection>;
 
 /// Where a list goes on.
 #[derive(Debug, Deserialize)]
-pub struct ListQuery {
+pub(crate) struct ListQuery {
     #[serde(default)]
     page_token: String,
 }

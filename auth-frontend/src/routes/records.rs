@@ -34,7 +34,7 @@ const REQUEST_UNNAMED: &str = "This form did not arrive as this page sends it. L
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn list(
+pub(crate) async fn list(
     State(site): State<Arc<Site>>,
     person: SignedIn,
     query: MaybeQuery<ListQuery>,
@@ -62,7 +62,7 @@ pub async fn list(
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn show(
+pub(crate) async fn show(
     State(site): State<Arc<Site>>,
     person: SignedIn,
     headers: HeaderMap,
@@ -105,7 +105,10 @@ pub async fn show(
 ///
 /// # Errors
 /// See [`Error`].
-pub async fn new(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Response, Error> {
+pub(crate) async fn new(
+    State(site): State<Arc<Site>>,
+    person: SignedIn,
+) -> Result<Response, Error> {
     person.with(permission::CREATE_RECORDS)?;
     let form = site.forms.get_newest(&person).await?;
     Filled { form, inputs: Arc::default(), violations: Vec::new() }.show(
@@ -119,7 +122,10 @@ pub async fn new(State(site): State<Arc<Site>>, person: SignedIn) -> Result<Resp
 ///
 /// # Errors
 /// See [`Error`]. What is wrong with the values is not among them: it is shown on the form.
-pub async fn create(State(site): State<Arc<Site>>, sent: SentForm) -> Result<Response, Error> {
+pub(crate) async fn create(
+    State(site): State<Arc<Site>>,
+    sent: SentForm,
+) -> Result<Response, Error> {
     let (person, inputs) = match sent.confirm() {
         Ok(confirmed) => confirmed,
         Err(stale) => {

@@ -18,7 +18,7 @@ use crate::{
 };
 
 use lifetime::Lifetime;
-pub use store::{SessionStore, StoreError};
+pub(crate) use store::{SessionStore, StoreError};
 
 const COOKIE: &str = "session";
 /// 256 bits: nobody guesses one, and no two are the same.
@@ -26,7 +26,7 @@ const VALUE_BYTES: usize = 32;
 
 /// Somebody who is logged in.
 #[derive(Debug)]
-pub struct Session {
+pub(crate) struct Session {
     key: SessionKey,
     contents: Contents<Person>,
 }
@@ -50,7 +50,7 @@ impl fmt::Debug for FormSecret {
 
 /// Who is logged in, to which organization, with what right.
 #[derive(Serialize, Deserialize)]
-pub struct Person {
+pub(crate) struct Person {
     /// The access token, which records-service verifies on every call.
     pub access_token: String,
     /// When the access token ends, in seconds since 1970.
@@ -89,32 +89,32 @@ impl SessionKey {
 impl Session {
     /// Who is logged in.
     #[must_use]
-    pub fn person(&self) -> &Person {
+    pub(crate) fn person(&self) -> &Person {
         &self.contents.person
     }
 
     /// Whether the access token grants a permission. Pages leave out what the person cannot do;
     /// records-service decides.
     #[must_use]
-    pub fn has(&self, permission: &str) -> bool {
+    pub(crate) fn has(&self, permission: &str) -> bool {
         self.contents.person.permissions.iter().any(|granted| granted == permission)
     }
 
     /// The token of this session's forms.
     #[must_use]
-    pub fn form_token(&self) -> String {
+    pub(crate) fn form_token(&self) -> String {
         csrf::token(self.contents.form_secret.0.as_bytes())
     }
 
     /// Whether `sent` is the token of this session's forms.
     #[must_use]
-    pub fn is_form_token(&self, sent: Option<&str>) -> bool {
+    pub(crate) fn is_form_token(&self, sent: Option<&str>) -> bool {
         csrf::is_token(self.contents.form_secret.0.as_bytes(), sent)
     }
 }
 
 /// The sessions of all browsers.
-pub struct Sessions {
+pub(crate) struct Sessions {
     store: SessionStore,
     sealer: Sealer,
     security: CookieSecurity,
@@ -123,7 +123,7 @@ pub struct Sessions {
 impl Sessions {
     /// Sessions kept in `store`, sealed by `sealer`.
     #[must_use]
-    pub fn new(store: SessionStore, sealer: Sealer, security: CookieSecurity) -> Self {
+    pub(crate) fn new(store: SessionStore, sealer: Sealer, security: CookieSecurity) -> Self {
         Self { store, sealer, security }
     }
 
@@ -136,7 +136,7 @@ impl Sessions {
     ///
     /// # Panics
     /// Never: a person is plain text and numbers.
-    pub async fn begin(
+    pub(crate) async fn begin(
         &self,
         headers: &HeaderMap,
         person: &Person,
@@ -159,7 +159,7 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store does not answer. That is not the same as nobody being logged in.
-    pub async fn find(&self, headers: &HeaderMap) -> Result<Option<Session>, StoreError> {
+    pub(crate) async fn find(&self, headers: &HeaderMap) -> Result<Option<Session>, StoreError> {
         let Some(key) = self.key_in(headers) else { return Ok(None) };
         let Some(row) = self.store.get(&key).await? else { return Ok(None) };
         let now = SystemTime::now();
@@ -187,19 +187,19 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store does not answer; then the session may still be there.
-    pub async fn end(&self, session: &Session) -> Result<(), StoreError> {
+    pub(crate) async fn end(&self, session: &Session) -> Result<(), StoreError> {
         self.store.delete(&session.key).await
     }
 
     /// The `Set-Cookie` value that makes the browser forget its session.
     #[must_use]
-    pub fn forget(&self) -> HeaderValue {
+    pub(crate) fn forget(&self) -> HeaderValue {
         self.security.clear(COOKIE)
     }
 
     /// Whether the browser holds something that looks like a session, be it over or not.
     #[must_use]
-    pub fn is_claimed(&self, headers: &HeaderMap) -> bool {
+    pub(crate) fn is_claimed(&self, headers: &HeaderMap) -> bool {
         self.key_in(headers).is_some()
     }
 

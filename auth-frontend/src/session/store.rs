@@ -26,7 +26,7 @@ const EXPIRES_AT: &str = "Expires_At";
 /// The table did not answer, or not in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the table of sessions does not answer")]
-pub struct StoreError(#[source] Box<dyn StdError + Send + Sync>);
+pub(crate) struct StoreError(#[source] Box<dyn StdError + Send + Sync>);
 
 impl<E, R> From<SdkError<E, R>> for StoreError
 where
@@ -46,7 +46,7 @@ pub(super) struct Row {
 
 /// The table of sessions.
 #[derive(Debug, Clone)]
-pub struct SessionStore {
+pub(crate) struct SessionStore {
     client: Client,
     table: String,
 }
@@ -54,7 +54,7 @@ pub struct SessionStore {
 impl SessionStore {
     /// The table with this name.
     #[must_use]
-    pub fn new(aws: &SdkConfig, table: String) -> Self {
+    pub(crate) fn new(aws: &SdkConfig, table: String) -> Self {
         Self { client: Client::new(aws), table }
     }
 

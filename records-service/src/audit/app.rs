@@ -9,7 +9,7 @@ use service_kit::{
 };
 
 use super::{queue::Queue, worker::Worker};
-use crate::{config::AuditConfig, store::Store};
+use crate::{StartError, config::AuditConfig, store::Store};
 
 /// How long the worker may go on with the messages it has in hand.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -27,11 +27,11 @@ impl AuditApp {
     /// Takes the ops port and makes the clients. Nothing has to answer yet.
     ///
     /// # Errors
-    /// When the ops port cannot be had.
-    pub async fn bind(config: AuditConfig) -> io::Result<Self> {
+    /// When the ops port cannot be had, or AWS not be used.
+    pub async fn bind(config: AuditConfig) -> Result<Self, StartError> {
         let readiness = Readiness::default();
         let ops = OpsPort::bind(config.ops_address, readiness.clone()).await?;
-        let sdk = aws::load().await;
+        let sdk = aws::load().await?;
         let queue = Queue::new(&sdk, &config.queue_url);
         let worker = Worker::new(Store::new(&sdk, config.tables), queue);
         Ok(Self { ops, readiness, worker })

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::app::TestApp;
+use crate::app::{TestApp, command};
 
 mod backups;
 mod provision;
@@ -35,6 +35,23 @@ fn every_configuration_mistake_is_listed_before_anything_binds() {
         assert!(printed.contains(&format!("\n  {variable}: ")), "{variable} is not in:\n{printed}");
     }
     assert!(!String::from_utf8(output.stdout).unwrap().contains("listening"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_process_starts_without_a_region() {
+    let app = TestApp::start().await;
+    for subcommand in ["serve", "audit", "provision"] {
+        let mut command = command(subcommand, &app.dynamodb, &app.sqs, &app.auth0);
+        // Without this the SDK would ask the metadata service of a machine in AWS.
+        command.env_remove("AWS_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
+
+        let output = command.output().unwrap();
+
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(!output.status.success(), "{subcommand}: {printed}");
+        assert!(printed.contains("AWS_REGION: is not set"), "{subcommand}: {printed}");
+        assert!(!printed.contains("listening"), "{subcommand}: {printed}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
