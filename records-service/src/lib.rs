@@ -6,6 +6,7 @@ mod audit;
 pub mod config;
 mod domain;
 mod error;
+mod failure;
 mod grpc;
 mod page_token;
 mod provision;

@@ -1,12 +1,11 @@
 //! The only place that speaks to SQS, with its module that makes queues. It knows batches and their
 //! limits, not what an event says.
 
-use std::{error::Error as StdError, time::Duration};
+use std::time::Duration;
 
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::{
     Client,
-    error::{ProvideErrorMetadata, SdkError},
     types::{
         ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
         SendMessageBatchRequestEntry,
@@ -14,7 +13,7 @@ use aws_sdk_sqs::{
 };
 use url::Url;
 
-use crate::{config::has_fifo_suffix, error::Error, store::outbox::Unsent};
+use crate::{config::has_fifo_suffix, error::Error, failure, store::outbox::Unsent};
 
 mod provision;
 
@@ -92,7 +91,7 @@ impl Queue {
                 .map_err(Error::internal)?;
             request = request.entries(entry);
         }
-        let answer = request.send().await.map_err(failed)?;
+        let answer = request.send().await.map_err(failure::of)?;
         for failure in &answer.failed {
             tracing::error!(
                 event.id = batch_entry(batch, &failure.id).map(Unsent::event_id),
@@ -125,7 +124,7 @@ impl Queue {
             .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts))
             .send()
             .await
-            .map_err(failed)?;
+            .map_err(failure::of)?;
         let messages = answer.messages.unwrap_or_default().into_iter();
         Ok(messages
             .filter_map(|message| {
@@ -149,7 +148,7 @@ impl Queue {
                 .map_err(Error::internal)?;
             request = request.entries(entry);
         }
-        request.send().await.map_err(failed)?;
+        request.send().await.map_err(failure::of)?;
         Ok(())
     }
 
@@ -170,36 +169,13 @@ impl Queue {
                 .map_err(Error::internal)?;
             request = request.entries(entry);
         }
-        request.send().await.map_err(failed)?;
+        request.send().await.map_err(failure::of)?;
         Ok(())
     }
 }
 
 fn batch_entry<'a>(batch: &[&'a Unsent], id: &str) -> Option<&'a Unsent> {
     batch.get(id.parse::<usize>().ok()?).copied()
-}
-
-/// What a failed SQS call means.
-fn failed<E, R>(error: SdkError<E, R>) -> Error
-where
-    E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    match &error {
-        SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
-            Error::Unavailable(Some(error.into()))
-        }
-        SdkError::ServiceError(answer) => match answer.err().code() {
-            Some("RequestThrottled" | "ThrottlingException") => {
-                Error::Throttled(Some(error.into()))
-            }
-            Some("InternalError" | "ServiceUnavailable" | "InternalFailure") => {
-                Error::Unavailable(Some(error.into()))
-            }
-            _ => Error::internal(error),
-        },
-        _ => Error::internal(error),
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! the organization, which only the verifier of tokens can make, and puts it into every key.
 
 mod attributes;
-mod failure;
 pub(crate) mod outbox;
 mod pages;
 pub(crate) mod records;

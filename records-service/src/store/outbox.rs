@@ -11,9 +11,9 @@ use aws_sdk_dynamodb::{
 use super::{
     Item, ORGANIZATION_ID, Store,
     attributes::{Row, RowError},
-    failure, number, text,
+    number, text,
 };
-use crate::{domain::event::Event, error::Error};
+use crate::{domain::event::Event, error::Error, failure};
 
 /// How many partitions the outbox has.
 pub(crate) const SHARDS: u8 = 16;

@@ -3,8 +3,8 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use service_kit::{identity::Organization, telemetry::Chain};
 
-use super::{Item, ORGANIZATION_ID, Store, failure, key_of, text};
-use crate::error::Error;
+use super::{Item, ORGANIZATION_ID, Store, key_of, text};
+use crate::{error::Error, failure};
 
 /// DynamoDB reads at most 1 MB a query, so this bounds a page to about 2 MB.
 const QUERIES_PER_PAGE: usize = 2;

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::{
     Item, Page, Store,
     attributes::{Row, RowError, from_actor, from_expiry, from_fields, from_time},
-    failure, key_of, number,
+    key_of, number,
     outbox::Unsent,
     pages::Range,
     text,
@@ -31,6 +31,7 @@ use crate::{
         record::{Actor, Fields, Record, RecordId, search_text},
     },
     error::Error,
+    failure,
     request_hash::RequestHash,
 };
 

@@ -7,13 +7,13 @@ use service_kit::identity::Organization;
 use super::{
     Item, ORGANIZATION_ID, Page, Store,
     attributes::{Row, RowError, from_time},
-    failure,
     pages::Range,
     text,
 };
 use crate::{
     domain::event::{Event, EventError},
     error::Error,
+    failure,
 };
 
 const EVENT_ID: &str = "Event_ID";

@@ -1,4 +1,5 @@
-//! What a failed DynamoDB call means for the caller.
+//! What a failed AWS call means for the caller. DynamoDB and SQS share the SDK's error types, and
+//! their codes do not contradict each other.
 
 use std::error::Error as StdError;
 
@@ -7,7 +8,7 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use crate::error::Error;
 
 /// For errors that are no answer to a condition.
-pub(super) fn of<E, R>(error: SdkError<E, R>) -> Error
+pub(crate) fn of<E, R>(error: SdkError<E, R>) -> Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
@@ -20,6 +21,7 @@ where
             Some(code) if is_throttle(code) => Error::Throttled(Some(error.into())),
             Some(
                 "InternalServerError"
+                | "InternalError"
                 | "ServiceUnavailable"
                 | "InternalFailure"
                 // Our own attempt before this one is still being carried out.
@@ -34,7 +36,7 @@ where
 }
 
 /// Whether a code, of an error or of a transaction's cancellation reason, says "too fast".
-pub(super) fn is_throttle(code: &str) -> bool {
+pub(crate) fn is_throttle(code: &str) -> bool {
     matches!(
         code,
         "ThrottlingException"
@@ -42,5 +44,6 @@ pub(super) fn is_throttle(code: &str) -> bool {
             | "ProvisionedThroughputExceededException"
             | "ProvisionedThroughputExceeded"
             | "RequestLimitExceeded"
+            | "RequestThrottled"
     )
 }
