@@ -8,7 +8,7 @@ use service_kit::{
     config::{Environment, Mistakes, is_loopback},
     identity::VerifierSettings,
     sealing::Secrets,
-    telemetry::LogFormat,
+    telemetry::LogSettings,
 };
 use url::Url;
 
@@ -59,8 +59,8 @@ pub struct Config {
     pub records_url: Url,
     /// The table of sessions.
     pub sessions_table: String,
-    /// How log lines are written.
-    pub log_format: LogFormat,
+    /// How and what is logged.
+    pub log: LogSettings,
     /// How long to go on accepting after the signal to stop.
     pub shutdown_pause: Duration,
 }
@@ -81,7 +81,7 @@ impl Config {
         let secrets = Secrets::from_environment(&mut env, "AUTH0_SECRET");
         let records_url = env.url("RECORDS_SERVICE_URL");
         let sessions_table = env.or("SESSIONS_TABLE", "sessions");
-        let log_format = env.or("LOG_FORMAT", "auto");
+        let log = LogSettings::from_environment(&mut env);
         let shutdown_pause = env.or("SHUTDOWN_PAUSE_SECONDS", "0").map(Duration::from_secs);
         let config = (|| {
             Some(Self {
@@ -95,7 +95,7 @@ impl Config {
                 secrets: secrets?,
                 records_url: records_url?,
                 sessions_table: sessions_table?,
-                log_format: log_format?,
+                log,
                 shutdown_pause: shutdown_pause?,
             })
         })();

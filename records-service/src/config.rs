@@ -7,7 +7,6 @@ use service_kit::{
     config::{Environment, Mistakes},
     identity::VerifierSettings,
     sealing::Secrets,
-    telemetry::LogFormat,
 };
 use url::Url;
 
@@ -144,11 +143,4 @@ impl ProvisionConfig {
 /// Whether this is the name, or the path, of a FIFO queue.
 pub(crate) fn has_fifo_suffix(name: &str) -> bool {
     name.strip_suffix(".fifo").is_some()
-}
-
-/// How log lines are written: `LOG_FORMAT`, or `auto` where that is a mistake, which the rest of
-/// the configuration then reports.
-#[must_use]
-pub fn log_format(env: &mut Environment) -> LogFormat {
-    env.or("LOG_FORMAT", "auto").unwrap_or(LogFormat::Auto)
 }

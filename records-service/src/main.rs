@@ -5,13 +5,13 @@ use std::{error::Error, process::ExitCode};
 use clap::{Parser, Subcommand};
 use records_service::{
     App, AuditApp,
-    config::{AuditConfig, ProvisionConfig, ServeConfig, log_format},
+    config::{AuditConfig, ProvisionConfig, ServeConfig},
     provision,
 };
 use service_kit::{
     config::{Environment, Mistakes},
     shutdown,
-    telemetry::{self, Chain},
+    telemetry::{self, Chain, LogSettings},
 };
 
 /// Much of a call is many small allocations, which this allocator makes cheaper than glibc's.
@@ -43,7 +43,7 @@ type Failure = Box<dyn Error + Send + Sync>;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut env = Environment::of_process();
-    telemetry::init(log_format(&mut env));
+    telemetry::init(&LogSettings::from_environment(&mut env));
     let _failpoints = fail::FailScenario::setup();
     match run(&arguments.command, env) {
         Ok(()) => ExitCode::SUCCESS,

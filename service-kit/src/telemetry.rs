@@ -10,6 +10,10 @@ use std::{
 
 use tracing_subscriber::EnvFilter;
 
+use crate::config::Environment;
+
+const DEFAULT_FILTER: &str = "info";
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -34,13 +38,35 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Starts logging to standard output, filtered by `RUST_LOG` (default `info`).
-/// A second call changes nothing, so that tests may start a service many times in one process.
-pub fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+/// How and what a process logs.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    format: LogFormat,
+    filter: String,
+}
+
+impl LogSettings {
+    /// Reads `LOG_FORMAT` (default `auto`) and `RUST_LOG` (default `info`). A mistake in them is
+    /// recorded, and the default goes before it, so that there is a log to say so.
+    pub fn from_environment(env: &mut Environment) -> Self {
+        let format = env.or("LOG_FORMAT", "auto").unwrap_or(LogFormat::Auto);
+        let filter = env.optional("RUST_LOG").unwrap_or(DEFAULT_FILTER).to_owned();
+        match EnvFilter::try_new(&filter) {
+            Ok(_) => Self { format, filter },
+            Err(error) => {
+                env.mistake("RUST_LOG", format!("{filter:?} is not valid: {error}"));
+                Self { format, filter: DEFAULT_FILTER.to_owned() }
+            }
+        }
+    }
+}
+
+/// Starts logging to standard output. A second call changes nothing.
+pub fn init(settings: &LogSettings) {
+    let filter = EnvFilter::new(&settings.filter);
     let terminal = io::stdout().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter);
-    let _ = match format {
+    let _ = match settings.format {
         LogFormat::Text => lines.with_ansi(terminal).try_init(),
         LogFormat::Auto if terminal => lines.try_init(),
         LogFormat::Json | LogFormat::Auto => lines.json().flatten_event(true).try_init(),
@@ -71,6 +97,17 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("the page cannot be shown")]
     struct Outer(#[source] io::Error);
+
+    #[test]
+    fn a_filter_that_is_none_is_a_mistake() {
+        let mut env = Environment::from_pairs([("RUST_LOG", "info,=,"), ("LOG_FORMAT", "xml")]);
+
+        let settings = LogSettings::from_environment(&mut env);
+        let mistakes = env.finish(Some(())).unwrap_err().to_string();
+
+        assert_eq!((settings.format, settings.filter.as_str()), (LogFormat::Auto, "info"));
+        assert!(mistakes.contains("RUST_LOG: ") && mistakes.contains("LOG_FORMAT: "), "{mistakes}");
+    }
 
     #[test]
     fn a_chain_names_every_source() {
