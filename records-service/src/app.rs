@@ -41,9 +41,6 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(65);
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the relay may go on after the last call.
 const RELAY_DRAIN: Duration = Duration::from_secs(5);
-/// How long a probe may take to read its answer at the end.
-const OPS_DRAIN: Duration = Duration::from_secs(1);
-
 /// Why the service does not start, or not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -190,7 +187,7 @@ impl App {
             shutdown::drain(finished, &relay_stopping, RELAY_DRAIN).await;
         }
         ops_stopped.cancel();
-        shutdown::drain(async { drop(ops.await) }, &ops_stopped, OPS_DRAIN).await;
+        let _ = ops.await;
         tracing::info!("stopped");
         outcome
     }

@@ -8,12 +8,16 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{Router, extract::State, http::StatusCode, routing::get};
 use tokio::net::TcpListener;
 
-use crate::shutdown::CancellationToken;
+use crate::shutdown::{self, CancellationToken};
+
+/// How long a probe may take to read its answer at the end.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Whether the process takes work. It begins as not ready.
 #[derive(Debug, Clone, Default)]
@@ -61,12 +65,15 @@ impl OpsPort {
             .route("/livez", get(|| async { "live\n" }))
             .route("/readyz", get(readyz))
             .with_state(self.readiness);
-        let served = axum::serve(self.listener, router)
-            .with_graceful_shutdown(async move { stopped.cancelled().await })
-            .await;
-        if let Err(error) = served {
-            tracing::error!(%error, "ops port failed");
-        }
+        let serve = axum::serve(self.listener, router)
+            .with_graceful_shutdown(stopped.clone().cancelled_owned());
+        let served = async {
+            if let Err(error) = serve.await {
+                tracing::error!(%error, "ops port failed");
+            }
+        };
+        // Who has sent half a request could otherwise keep the process from ending.
+        shutdown::drain(served, &stopped, DRAIN).await;
     }
 }
 
@@ -86,4 +93,34 @@ pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::bind(address).await.map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+        time::timeout,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn half_a_request_does_not_keep_the_port_open_for_ever() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let ops = OpsPort::bind(any, Readiness::default()).await.unwrap();
+        let address = ops.address().unwrap();
+        let stopped = CancellationToken::new();
+        let run = tokio::spawn(ops.run(stopped.clone()));
+        let mut half = TcpStream::connect(address).await.unwrap();
+        half.write_all(b"GET /livez HTTP/1.1\r\nHost: x").await.unwrap();
+        // Connections are accepted in turn, so an answer to a second one shows that the first was.
+        let mut whole = TcpStream::connect(address).await.unwrap();
+        whole.write_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        whole.read_exact(&mut [0; 12]).await.unwrap();
+
+        stopped.cancel();
+
+        assert!(timeout(Duration::from_secs(5), run).await.is_ok());
+    }
 }

@@ -13,9 +13,6 @@ use crate::{StartError, config::AuditConfig, store::Store};
 
 /// How long the worker may go on with the messages it has in hand.
 const DRAIN: Duration = Duration::from_secs(10);
-/// How long a probe may take to read its answer at the end.
-const OPS_DRAIN: Duration = Duration::from_secs(1);
-
 /// The worker with its ops port taken.
 pub struct AuditApp {
     ops: OpsPort,
@@ -49,7 +46,7 @@ impl AuditApp {
         shutdown::drain(self.worker.run(stopping.clone()), &stopping, DRAIN).await;
         self.readiness.set(false);
         ops_stopped.cancel();
-        shutdown::drain(async { drop(ops.await) }, &ops_stopped, OPS_DRAIN).await;
+        let _ = ops.await;
         tracing::info!("stopped");
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! it, the worker stores it.
 
 mod app;
+mod pause;
 pub(crate) mod queue;
 pub(crate) mod relay;
 pub(crate) mod worker;

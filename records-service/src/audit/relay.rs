@@ -10,7 +10,10 @@ use service_kit::{shutdown::CancellationToken, telemetry::Chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use uuid::Uuid;
 
-use super::queue::Queue;
+use super::{
+    pause::{Pause, wait},
+    queue::Queue,
+};
 use crate::{
     error::Error,
     store::{
@@ -102,7 +105,7 @@ async fn run_fast_way(
     stopping: CancellationToken,
 ) {
     let mut gulp = Vec::with_capacity(FAST_GULP);
-    let mut pause = Pause::default();
+    let mut pause = Pause::between(FIRST_PAUSE, LONGEST_PAUSE);
     loop {
         let received = tokio::select! {
             biased;
@@ -136,7 +139,7 @@ async fn run_fast_way(
 
 impl Sweeper {
     async fn run(self, stopping: CancellationToken) {
-        let mut pause = Pause::default();
+        let mut pause = Pause::between(FIRST_PAUSE, LONGEST_PAUSE);
         while !stopping.is_cancelled() {
             match self.sweep(&stopping).await {
                 Ok(()) => {
@@ -214,27 +217,4 @@ async fn send_batch(store: &Store, queue: &Queue, batch: &[&Unsent]) -> Result<u
     let sent = queue.send(batch).await?;
     store.forget_sent(&sent).await?;
     Ok(sent.len())
-}
-
-/// A pause that doubles with each failure in a row.
-#[derive(Default)]
-struct Pause(Option<Duration>);
-
-impl Pause {
-    fn reset(&mut self) {
-        self.0 = None;
-    }
-
-    async fn wait(&mut self, stopping: &CancellationToken) {
-        let pause = self.0.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE));
-        self.0 = Some(pause);
-        wait(pause, stopping).await;
-    }
-}
-
-async fn wait(pause: Duration, stopping: &CancellationToken) {
-    tokio::select! {
-        () = tokio::time::sleep(pause) => {}
-        () = stopping.cancelled() => {}
-    }
 }

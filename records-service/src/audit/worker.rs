@@ -7,7 +7,10 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use service_kit::{shutdown::CancellationToken, telemetry::Chain};
 
-use super::queue::{BATCH_COUNT, Message, Queue};
+use super::{
+    pause::Pause,
+    queue::{BATCH_COUNT, Message, Queue},
+};
 use crate::{
     domain::event::Event,
     store::{Store, trail::Appended},
@@ -42,7 +45,7 @@ impl Worker {
 
     /// Works until `stopping`, and finishes the messages it has in hand if that is possible.
     pub(crate) async fn run(self, stopping: CancellationToken) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Pause::between(FIRST_PAUSE, LONGEST_PAUSE);
         while !stopping.is_cancelled() {
             let received = tokio::select! {
                 received = self.queue.receive() => received,
@@ -50,12 +53,12 @@ impl Worker {
             };
             match received {
                 Ok(messages) => {
-                    pause = FIRST_PAUSE;
+                    pause.reset();
                     self.store_all(messages, &stopping).await;
                 }
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "the audit queue does not answer");
-                    wait(&mut pause, &stopping).await;
+                    pause.wait(&stopping).await;
                 }
             }
         }
@@ -65,7 +68,7 @@ impl Worker {
     /// kept hidden meanwhile and no others are received, for each receipt brings a good message
     /// nearer to the dead-letter queue.
     async fn store_all(&self, mut messages: Vec<Message>, stopping: &CancellationToken) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = Pause::between(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let outcomes: Vec<_> = stream::iter(messages)
                 .map(|message| async move { (self.store_one(&message).await, message) })
@@ -89,7 +92,7 @@ impl Worker {
             if let Err(error) = self.queue.keep_hidden(&waiting).await {
                 tracing::warn!(error = %Chain(&error), "waiting events may be received again");
             }
-            wait(&mut pause, stopping).await;
+            pause.wait(stopping).await;
             messages = waiting;
         }
     }
@@ -118,13 +121,4 @@ impl Worker {
             }
         }
     }
-}
-
-/// Waits for `pause`, which is twice as long the next time, or until `stopping`.
-async fn wait(pause: &mut Duration, stopping: &CancellationToken) {
-    tokio::select! {
-        () = tokio::time::sleep(*pause) => {}
-        () = stopping.cancelled() => {}
-    }
-    *pause = (*pause * 2).min(LONGEST_PAUSE);
 }

@@ -14,17 +14,8 @@ use serde_json::Value;
 use crate::app::TestApp;
 
 impl TestApp {
-    async fn sdk(endpoint: String) -> SdkConfig {
-        aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .region(Region::new("eu-central-1"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
-            .endpoint_url(endpoint)
-            .load()
-            .await
-    }
-
     async fn tables(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::new(&Self::sdk(self.dynamodb.url()).await)
+        aws_sdk_dynamodb::Client::new(&sdk(self.dynamodb.url()).await)
     }
 
     /// Overwrites the fields of a record with these, in DynamoDB's JSON.
@@ -82,7 +73,7 @@ impl TestApp {
 
     /// Waits until somebody has received a message and not deleted it.
     pub(crate) async fn wait_until_a_message_is_in_flight(&self) {
-        let queue = aws_sdk_sqs::Client::new(&Self::sdk(self.sqs.url()).await);
+        let queue = aws_sdk_sqs::Client::new(&sdk(self.sqs.url()).await);
         let hidden = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
@@ -116,10 +107,20 @@ impl TestApp {
 
     /// Puts anything on the audit queue.
     pub(crate) async fn enqueue(&self, body: &str) {
-        let queue = aws_sdk_sqs::Client::new(&Self::sdk(self.sqs.url()).await);
+        let queue = aws_sdk_sqs::Client::new(&sdk(self.sqs.url()).await);
         let message = queue.send_message().queue_url(self.sqs.queue_url("audit-events"));
         message.message_body(body).send().await.unwrap();
     }
+}
+
+/// What an SDK needs to speak to an emulator.
+pub(crate) async fn sdk(endpoint: String) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
+        .endpoint_url(endpoint)
+        .load()
+        .await
 }
 
 /// DynamoDB's JSON as the SDK has it.

@@ -2,23 +2,19 @@
 
 use std::{collections::HashMap, process::Command};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     TableDescription, TimeToLiveSpecification,
 };
-use aws_sdk_sqs::{
-    config::Credentials,
-    types::QueueAttributeName::{
-        self, LastModifiedTimestamp, MaximumMessageSize, MessageRetentionPeriod, QueueArn,
-        RedrivePolicy, VisibilityTimeout,
-    },
+use aws_sdk_sqs::types::QueueAttributeName::{
+    self, LastModifiedTimestamp, MaximumMessageSize, MessageRetentionPeriod, QueueArn,
+    RedrivePolicy, VisibilityTimeout,
 };
 use dev_stack::{Auth0, Auth0Options, DynamoDb, Sqs, Storage};
 use serde_json::{Value, json};
 
 use super::backups::Backups;
-use crate::app::command;
+use crate::{app::command, backstage::sdk};
 
 const TABLES: [&str; 4] = ["records", "records-outbox", "audit-trail", "sessions"];
 
@@ -90,15 +86,6 @@ impl Account {
         let update = update.time_to_live_specification(specification.build().unwrap());
         update.send().await.unwrap();
     }
-}
-
-async fn sdk(endpoint: String) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::v2026_01_12())
-        .region(Region::new("eu-central-1"))
-        .credentials_provider(Credentials::new("local", "local", None, None, "tests"))
-        .endpoint_url(endpoint)
-        .load()
-        .await
 }
 
 /// Runs to the end, and answers with what was printed if that is a success.
