@@ -37,6 +37,21 @@
 //! `jwks`. Its login pages are plain forms: `organization`, then `username` and `password`, each
 //! with a hidden `state` and a cookie.
 //!
+//! A [`FaultProxy`] stands in front of any of them and fails on demand:
+//!
+//! ```no_run
+//! # async fn example(dynamodb: &dev_stack::DynamoDb) -> Result<(), dev_stack::Error> {
+//! use dev_stack::{Fault, FaultProxy};
+//!
+//! let proxy = FaultProxy::start(dynamodb.port()).await?;
+//! proxy.url(); // AWS_ENDPOINT_URL_DYNAMODB of whoever shall suffer
+//! proxy.inject(Fault::Silence); // a cut network
+//! proxy.heal();
+//! proxy.inject_for("PutItem", Fault::access_denied());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! [`Stack`] is the whole system with the services as their real binaries, which
 //! `cargo build --workspace` has put beside the running test:
 //!
@@ -62,6 +77,7 @@
 pub mod auth0;
 mod dynamodb;
 mod error;
+mod faults;
 mod ports;
 pub mod samples;
 mod server;
@@ -72,6 +88,7 @@ mod storage;
 pub use auth0::{Auth0, Auth0Options};
 pub use dynamodb::DynamoDb;
 pub use error::Error;
+pub use faults::{Answer, Fault, FaultProxy};
 pub use ports::free_port;
 pub use sqs::Sqs;
 pub use stack::{

@@ -10,5 +10,6 @@ mod auth0_logout;
 mod auth0_tokens;
 mod browser;
 mod dynamodb;
+mod faults;
 mod lifecycle;
 mod sqs;
