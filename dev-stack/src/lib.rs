@@ -66,6 +66,7 @@
 //! stack.ops_url(Service::Audit);
 //! stack.auth0().user_token("acme-admin", "acme")?;
 //! stack.sqs().stop().await; // and resume(), and the same of dynamodb() and auth0()
+//! stack.logs(Service::Frontend.replica(1)); // where the options ask for several
 //! stack.kill(Service::Records).await; // SIGKILL; stop_service() is SIGTERM
 //! stack.restart(Service::Records, &[("RUST_LOG", "debug")]).await?;
 //! stack.logs(Service::Frontend).iter().any(|line| line.contains("listening"));
@@ -92,7 +93,7 @@ pub use faults::{Answer, Fault, FaultProxy};
 pub use ports::free_port;
 pub use sqs::Sqs;
 pub use stack::{
-    AUDIT_QUEUE, EmulatorOptions, Emulators, LogLine, Service, Stack, StackOptions, StackPorts,
+    AUDIT_QUEUE, EmulatorOptions, Emulators, LogLine, Replica, Service, Stack, StackOptions, StackPorts,
     Variable, binaries_beside_this_program,
 };
 pub use storage::Storage;

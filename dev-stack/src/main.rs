@@ -4,6 +4,7 @@
 mod cli;
 mod compile;
 mod console;
+mod healthcheck;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -24,6 +25,7 @@ async fn main() -> ExitCode {
     console::init();
     let done = match arguments.command {
         Some(Command::Emulators) => emulators(&arguments).await,
+        Some(Command::Healthcheck) => healthcheck::run(&arguments.emulators()).await,
         None => everything(&arguments).await,
     };
     match done {
@@ -53,6 +55,8 @@ async fn everything(arguments: &Arguments) -> Result<(), Error> {
     let starting = Stack::start(StackOptions {
         emulators,
         binaries,
+        records_replicas: 1,
+        frontend_replicas: 1,
         samples: !arguments.no_samples,
         restarts: true,
         log_format: std::env::var("LOG_FORMAT").unwrap_or_else(|_| "text".to_owned()),

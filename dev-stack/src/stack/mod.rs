@@ -6,54 +6,27 @@ mod keeper;
 mod log;
 mod ports;
 mod process;
+mod programs;
 mod readiness;
 mod secrets;
 mod seed;
+mod service;
 
-use std::{
-    net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
-    process::ExitStatus,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, path::PathBuf, process::ExitStatus, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use tokio::sync::mpsc::UnboundedSender;
 
 pub use emulators::{AUDIT_QUEUE, EmulatorOptions, Emulators, Variable};
 pub use log::LogLine;
 pub use ports::StackPorts;
+pub use service::{Replica, Service};
 
 use crate::{Auth0, DynamoDb, Error, Sqs, Storage};
 use keeper::Keeper;
 use log::Log;
-use process::{Condition, Process, Program, Way};
-
-/// A process of the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Service {
-    /// `records-service serve`
-    Records,
-    /// `records-service audit`
-    Audit,
-    /// `auth-frontend`
-    Frontend,
-}
-
-impl Service {
-    /// All of them, in the order they start.
-    pub const ALL: [Self; 3] = [Self::Records, Self::Audit, Self::Frontend];
-
-    /// What it is called in logs and messages.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Records => "records-service",
-            Self::Audit => "records-audit",
-            Self::Frontend => "auth-frontend",
-        }
-    }
-}
+use process::{Condition, Process, Way};
+use programs::{Binaries, Ports};
 
 /// How a system is put up.
 #[derive(Debug, Clone)]
@@ -62,6 +35,10 @@ pub struct StackOptions {
     pub emulators: EmulatorOptions,
     /// The folder with the binaries of the services.
     pub binaries: PathBuf,
+    /// How many processes of `records-service serve` there are.
+    pub records_replicas: usize,
+    /// How many processes of auth-frontend there are.
+    pub frontend_replicas: usize,
     /// Whether to create the sample records, once for each folder.
     pub samples: bool,
     /// Whether a service that dies is started again.
@@ -89,10 +66,14 @@ impl StackOptions {
                 ports: StackPorts::free()?,
                 bind: Ipv4Addr::LOCALHOST.into(),
                 storage: Storage::Memory,
+                secrets: None,
+                open_controls: false,
                 issuer: None,
                 app_url: None,
             },
             binaries: binaries_beside_this_program()?,
+            records_replicas: 1,
+            frontend_replicas: 1,
             samples: false,
             restarts: false,
             log_format: "json".to_owned(),
@@ -106,9 +87,15 @@ impl StackOptions {
 /// A running system. Dropping it kills its processes; [`Stack::stop`] asks them to stop.
 pub struct Stack {
     emulators: Emulators,
-    ports: StackPorts,
     patience: Duration,
-    processes: Vec<(Service, Process)>,
+    members: Vec<Member>,
+}
+
+/// A replica, where it listens, and its process.
+struct Member {
+    replica: Replica,
+    ports: Ports,
+    process: Process,
 }
 
 impl Stack {
@@ -119,36 +106,31 @@ impl Stack {
     /// [`Error::NotReady`] with the last lines of the process in question.
     pub async fn start(options: StackOptions) -> Result<Self, Error> {
         let EmulatorOptions { ports, bind, storage, .. } = options.emulators.clone();
-        let records = binary(&options.binaries, "records-service")?;
-        let frontend = binary(&options.binaries, "auth-frontend")?;
+        let binaries = Binaries::of(&options.binaries)?;
         ports.check(bind, true)?;
         let emulators = Emulators::start(options.emulators.clone()).await?;
         let keeper = Arc::new(Keeper::start()?);
         let log = |name| Log::new(name, options.log.clone());
 
-        let format = ("LOG_FORMAT".to_owned(), options.log_format.clone());
-        provision(&emulators, &records, format.clone(), log("provision"), &keeper).await?;
-        let processes = Service::ALL
-            .into_iter()
-            .map(|service| {
-                let binary = if service == Service::Frontend { &frontend } else { &records };
-                let mut program = program(service, binary, &emulators, &ports, bind);
-                let own = options.variables.iter().filter(|(of, ..)| *of == service);
-                let own = own.map(|(_, name, value)| (name.clone(), value.clone()));
-                program.replace(std::iter::once(format.clone()).chain(own).collect());
-                (service, Process::new(program, log(service.name()), keeper.clone()))
-            })
-            .collect();
-        let stack = Self { emulators, ports, patience: options.patience, processes };
-        for (_, process) in &stack.processes {
-            process.start(Vec::new()).await?;
+        let format = &options.log_format;
+        programs::provision(&emulators, &binaries, format, log("provision"), &keeper).await?;
+        let replicas = programs::replicas(&options)?;
+        let member = |&(replica, ports): &(Replica, Ports)| {
+            let program = programs::program(replica, &replicas, &binaries, &emulators, &options);
+            let process = Process::new(program, log(replica.service.name()), keeper.clone());
+            Member { replica, ports, process }
+        };
+        let members = replicas.iter().map(member).collect();
+        let stack = Self { emulators, patience: options.patience, members };
+        for member in &stack.members {
+            member.process.start(Vec::new()).await?;
         }
-        for service in Service::ALL {
-            stack.ready(service).await?;
+        for member in &stack.members {
+            stack.ready(member).await?;
         }
         if options.restarts {
-            for (_, process) in &stack.processes {
-                process.keep_alive().await;
+            for member in &stack.members {
+                member.process.keep_alive().await;
             }
         }
         if options.samples {
@@ -163,16 +145,27 @@ impl Stack {
         self.emulators.app_url()
     }
 
-    /// The address of the gRPC services.
+    /// The address of the gRPC services, of the first replica.
     #[must_use]
     pub fn grpc_url(&self) -> String {
-        format!("http://localhost:{}", self.ports.grpc)
+        self.url(Service::Records)
     }
 
-    /// The private address of a service, with `/livez` and `/readyz`, without a slash at its end.
+    /// The address of one replica, of its pages or its gRPC, without a slash at its end.
+    ///
+    /// # Panics
+    /// For the audit worker, which serves neither.
     #[must_use]
-    pub fn ops_url(&self, service: Service) -> String {
-        format!("http://localhost:{}", self.ops_port(service))
+    pub fn url(&self, replica: impl Into<Replica>) -> String {
+        let port = self.member(replica).ports.service;
+        programs::url(port.expect("the audit worker serves nothing but its private port"))
+    }
+
+    /// The private address of a service, with `/livez`, `/readyz` and `/metrics`, without a slash
+    /// at its end.
+    #[must_use]
+    pub fn ops_url(&self, replica: impl Into<Replica>) -> String {
+        programs::url(self.member(replica).ports.ops)
     }
 
     /// The local Auth0.
@@ -201,32 +194,32 @@ impl Stack {
 
     /// The lines that a service has written so far, over all its lives.
     #[must_use]
-    pub fn logs(&self, service: Service) -> Vec<String> {
-        self.process(service).log.all()
+    pub fn logs(&self, replica: impl Into<Replica>) -> Vec<String> {
+        self.member(replica).process.log.all()
     }
 
     /// Waits until a service has ended by itself, as at a failpoint.
-    pub async fn ended(&self, service: Service) -> ExitStatus {
-        self.process(service).ended().await
+    pub async fn ended(&self, replica: impl Into<Replica>) -> ExitStatus {
+        self.member(replica).process.ended().await
     }
 
     /// The process id of a service, where it runs.
     #[must_use]
-    pub fn pid(&self, service: Service) -> Option<u32> {
-        match self.process(service).condition() {
+    pub fn pid(&self, replica: impl Into<Replica>) -> Option<u32> {
+        match self.member(replica).process.condition() {
             Condition::Running(pid) => Some(pid),
             Condition::Died(_) | Condition::Stopped => None,
         }
     }
 
     /// Kills a service without warning (SIGKILL); it stays dead.
-    pub async fn kill(&self, service: Service) -> Option<ExitStatus> {
-        self.process(service).stop(Way::Kill).await
+    pub async fn kill(&self, replica: impl Into<Replica>) -> Option<ExitStatus> {
+        self.member(replica).process.stop(Way::Kill).await
     }
 
     /// Asks a service to stop (SIGTERM) and waits for that; it stays stopped.
-    pub async fn stop_service(&self, service: Service) -> Option<ExitStatus> {
-        self.process(service).stop(Way::Ask).await
+    pub async fn stop_service(&self, replica: impl Into<Replica>) -> Option<ExitStatus> {
+        self.member(replica).process.stop(Way::Ask).await
     }
 
     /// Starts a service again, after stopping it where it runs, with these variables in place of
@@ -234,38 +227,37 @@ impl Stack {
     ///
     /// # Errors
     /// As [`Stack::start`].
-    pub async fn restart(&self, service: Service, variables: &[(&str, &str)]) -> Result<(), Error> {
+    pub async fn restart(
+        &self,
+        replica: impl Into<Replica>,
+        variables: &[(&str, &str)],
+    ) -> Result<(), Error> {
         let owned = |&(name, value): &(&str, &str)| (name.to_owned(), value.to_owned());
-        self.process(service).start(variables.iter().map(owned).collect()).await?;
-        self.ready(service).await
+        let member = self.member(replica);
+        member.process.start(variables.iter().map(owned).collect()).await?;
+        self.ready(member).await
     }
 
     /// Stops everything: the services first, then the outside world.
     pub async fn stop(self) {
-        let [frontend, rest @ ..] = [Service::Frontend, Service::Audit, Service::Records];
-        // The frontend first, so that its last pages still find the service behind it.
-        self.process(frontend).stop(Way::Ask).await;
-        let [audit, records] = rest.map(|service| self.process(service));
-        tokio::join!(audit.stop(Way::Ask), records.stop(Way::Ask));
+        // The frontends first, so that their last pages still find the service behind them.
+        let (frontends, others): (Vec<_>, Vec<_>) =
+            self.members.iter().partition(|member| member.replica.service == Service::Frontend);
+        for together in [frontends, others] {
+            join_all(together.into_iter().map(|member| member.process.stop(Way::Ask))).await;
+        }
         self.emulators.stop().await;
     }
 
-    async fn ready(&self, service: Service) -> Result<(), Error> {
-        let process = self.process(service);
-        readiness::wait(service.name(), process, self.ops_port(service), self.patience).await
+    async fn ready(&self, member: &Member) -> Result<(), Error> {
+        let Member { replica, ports, process } = member;
+        readiness::wait(replica.service.name(), process, ports.ops, self.patience).await
     }
 
-    fn ops_port(&self, service: Service) -> u16 {
-        match service {
-            Service::Records => self.ports.records_ops,
-            Service::Audit => self.ports.audit_ops,
-            Service::Frontend => self.ports.app_ops,
-        }
-    }
-
-    fn process(&self, service: Service) -> &Process {
-        let found = self.processes.iter().find(|(known, _)| *known == service);
-        &found.expect("there is a process for every service").1
+    fn member(&self, replica: impl Into<Replica>) -> &Member {
+        let replica = replica.into();
+        let found = self.members.iter().find(|member| member.replica == replica);
+        found.unwrap_or_else(|| panic!("there is no {replica:?}"))
     }
 }
 
@@ -281,74 +273,4 @@ pub fn binaries_beside_this_program() -> Result<PathBuf, Error> {
     let is_test = folder.file_name().is_some_and(|name| name == "deps" || name == "examples");
     let folder = if is_test { folder.parent().ok_or_else(unknown)? } else { folder };
     Ok(folder.to_owned())
-}
-
-fn binary(folder: &Path, name: &str) -> Result<PathBuf, Error> {
-    let path = folder.join(name);
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(Error::MissingBinary { name: name.to_owned(), path })
-    }
-}
-
-/// Makes tables and queues, and waits for that.
-async fn provision(
-    emulators: &Emulators,
-    binary: &Path,
-    format: (String, String),
-    log: Log,
-    keeper: &Arc<Keeper>,
-) -> Result<(), Error> {
-    let variables = emulators.shared_variables().into_iter().chain(emulators.records_variables());
-    let variables = variables.map(|(name, value)| (name.to_owned(), value));
-    let program = Program {
-        name: "provision",
-        binary: binary.to_owned(),
-        arguments: vec!["provision"],
-        variables: variables.chain([format]).collect(),
-    };
-    let process = Process::new(program, log, keeper.clone());
-    process.start(Vec::new()).await?;
-    let status = process.ended().await;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Error::Ended {
-        name: "records-service provision".to_owned(),
-        status,
-        last_lines: process.log.end(15),
-    })
-}
-
-fn program(
-    service: Service,
-    binary: &Path,
-    emulators: &Emulators,
-    ports: &StackPorts,
-    bind: IpAddr,
-) -> Program {
-    let at = |port: u16| std::net::SocketAddr::new(bind, port).to_string();
-    let (arguments, own, ops) = match service {
-        Service::Records => {
-            let mut own = emulators.records_variables();
-            own.push(("RECORDS_ADDRESS", at(ports.grpc)));
-            (vec!["serve"], own, ports.records_ops)
-        }
-        Service::Audit => (vec!["audit"], emulators.records_variables(), ports.audit_ops),
-        Service::Frontend => {
-            let mut own = emulators.frontend_variables();
-            own.push(("APP_ADDRESS", at(ports.app)));
-            (Vec::new(), own, ports.app_ops)
-        }
-    };
-    let mut variables = emulators.shared_variables();
-    variables.extend(own);
-    variables.push(("OPS_ADDRESS", at(ops)));
-    Program {
-        name: service.name(),
-        binary: binary.to_owned(),
-        arguments,
-        variables: variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-    }
 }
