@@ -9,7 +9,7 @@ use axum::{
     serve::ListenerExt,
 };
 use service_kit::{
-    aws,
+    aws, metrics,
     ops::{self, OpsPort, Readiness},
     shutdown::{self, CancellationToken},
 };
@@ -86,11 +86,12 @@ fn observed(routes: Router<Arc<Site>>, site: Arc<Site>) -> Router {
 pub async fn bind(config: Config) -> Result<App, StartError> {
     let (address, ops_address) = (config.address, config.ops_address);
     let shutdown_pause = config.shutdown_pause;
-    let site = Site::new(config, &aws::load().await?)?;
+    let mut registry = metrics::registry("frontend");
+    let site = Site::new(config, &aws::load().await?, &mut registry)?;
     let readiness = Readiness::default();
     Ok(App {
         listener: ops::bind(address).await?,
-        ops: OpsPort::bind(ops_address, readiness.clone()).await?,
+        ops: OpsPort::bind(ops_address, readiness.clone(), registry).await?,
         readiness,
         router: routes(site),
         shutdown_pause,
@@ -183,7 +184,7 @@ mod tests {
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("eu-central-1"))
             .build();
-        Site::new(config, &aws).unwrap()
+        Site::new(config, &aws, &mut metrics::registry("frontend")).unwrap()
     }
 
     #[tokio::test]

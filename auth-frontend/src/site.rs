@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use aws_config::SdkConfig;
-use service_kit::{http, identity::Verifier, sealing::Sealer};
+use prometheus_client::registry::Registry;
+use service_kit::{
+    aws::CallMetrics, http, identity::Verifier, refreshed::FetchMetrics, sealing::Sealer,
+};
 
 use crate::{
     config::Config,
@@ -55,15 +58,21 @@ pub enum SiteError {
 }
 
 impl Site {
-    /// Makes the clients. None of them connects before it is needed.
+    /// Makes the clients, whose calls are shown in `registry`. None of them connects before it is
+    /// needed.
     ///
     /// # Errors
     /// See [`SiteError`].
-    pub(crate) fn new(config: Config, aws: &SdkConfig) -> Result<Arc<Self>, SiteError> {
+    pub(crate) fn new(
+        config: Config,
+        aws: &SdkConfig,
+        registry: &mut Registry,
+    ) -> Result<Arc<Self>, SiteError> {
+        let fetches = FetchMetrics::register(registry);
         let http = http::client()?;
         let cookies = CookieSecurity { https: config.base_url.scheme() == "https" };
         let sealer = |purpose| Sealer::new(&config.secrets, purpose);
-        let store = SessionStore::new(aws, config.sessions_table);
+        let store = SessionStore::new(aws, config.sessions_table, CallMetrics::register(registry));
         let headers =
             AnswerHeaders::new(&config.base_url, &config.tokens.issuer, &config.login_origins);
         let origin = csrf::origin_of(&config.base_url);
@@ -75,12 +84,12 @@ impl Site {
             audience: config.tokens.audience.clone(),
         };
         let records = RecordsClient::new(&config.records_url)?;
-        let verifier = Verifier::new(config.tokens, http.clone());
+        let verifier = Verifier::new(config.tokens, http.clone(), fetches.clone());
         Ok(Arc::new(Self {
             pages: Pages::compile()?,
             sessions: Sessions::new(store, sealer("session"), cookies),
             attempts: LoginAttempts::new(sealer("login attempt"), cookies),
-            oidc: Oidc::new(settings, verifier, http),
+            oidc: Oidc::new(settings, verifier, http, fetches),
             forms: Forms::new(records.clone()),
             records,
             headers,

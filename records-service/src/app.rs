@@ -7,9 +7,12 @@ use records_proto::v1::{
     forms_service_server::FormsServiceServer, records_service_server::RecordsServiceServer,
 };
 use service_kit::{
-    aws, http,
+    aws::{self, CallMetrics},
+    http,
     identity::Verifier,
+    metrics,
     ops::{self, OpsPort, Readiness},
+    refreshed::FetchMetrics,
     shutdown::{self, CancellationToken},
 };
 use tokio::net::TcpListener;
@@ -90,15 +93,18 @@ impl App {
     pub async fn bind(config: ServeConfig) -> Result<Self, StartError> {
         let readiness = Readiness::default();
         let listener = ops::bind(config.address).await?;
-        let ops = OpsPort::bind(config.ops_address, readiness.clone()).await?;
 
         let sdk = aws::load().await?;
-        let store = Store::new(&sdk, config.tables);
-        let queue = Queue::new(&sdk, &config.queue_url);
+        let mut registry = metrics::registry("serve");
+        let calls = CallMetrics::register(&mut registry);
+        let fetches = FetchMetrics::register(&mut registry);
+        let store = Store::new(&sdk, config.tables, &calls);
+        let queue = Queue::new(&sdk, &config.queue_url, &calls);
         let (relay, outgoing) = Relay::new(store.clone(), queue);
-        let gate = Gate::new(Verifier::new(config.verifier, http::client()?));
+        let gate = Gate::new(Verifier::new(config.verifier, http::client()?, fetches));
         let page_tokens = Arc::new(PageTokens::new(&config.page_token_secrets));
         let services = Services::new(&gate, &store, outgoing, &page_tokens);
+        let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry).await?;
         Ok(Self {
             listener,
             ops,

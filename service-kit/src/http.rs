@@ -1,5 +1,5 @@
-//! The HTTP client for the identity provider, and its bounded answers. It does not know what is
-//! fetched.
+//! HTTP clients for the identity provider and the trace collector, and their bounded answers. It
+//! does not know what is fetched or sent.
 
 use std::time::Duration;
 
@@ -38,12 +38,15 @@ pub async fn body_of(mut response: reqwest::Response) -> Result<Vec<u8>, BodyErr
 /// # Errors
 /// When the machine's certificates cannot be loaded.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
+    builder().timeout(Duration::from_secs(3)).build()
+}
+
+/// A client with our settings, as far as they do not depend on whom it is for.
+pub(crate) fn builder() -> reqwest::ClientBuilder {
     // reqwest takes the process-wide TLS provider. A second call finds it set, which is fine.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(1))
-        .timeout(Duration::from_secs(3))
         .user_agent(concat!("org-records/", env!("CARGO_PKG_VERSION")))
-        .build()
 }

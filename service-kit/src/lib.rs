@@ -1,11 +1,14 @@
-//! What both services need and neither owns: configuration, telemetry, shutdown, the private ops
-//! port, AWS and HTTP client settings, sealing, trace contexts and the verification of access tokens.
+//! What both services need and neither owns: configuration, telemetry (log, metrics, traces),
+//! shutdown, the private ops port, AWS and HTTP client settings, sealing and the verification of
+//! access tokens.
 //! Nothing here names a record or a page.
 
 pub mod aws;
 pub mod config;
+pub mod healthcheck;
 pub mod http;
 pub mod identity;
+pub mod metrics;
 pub mod ops;
 pub mod refreshed;
 pub mod sealing;

@@ -1,8 +1,9 @@
-//! The private ops port of a process: `/livez` and `/readyz`. It is not reachable from outside and
-//! asks for no login. It knows whether the process is ready only from what it is told.
+//! The private ops port of a process: `/livez`, `/readyz` and `/metrics`. It is not reachable from
+//! outside and asks for no login. It knows whether the process is ready, and what is measured, only
+//! from what it is given.
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     sync::{
         Arc,
@@ -11,13 +12,27 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric, text},
+    metrics::gauge::ConstGauge,
+    registry::Registry,
+};
 use tokio::net::TcpListener;
 
 use crate::shutdown::{self, CancellationToken};
 
 /// How long a probe may take to read its answer at the end.
 const DRAIN: Duration = Duration::from_secs(1);
+/// Source: OpenMetrics 1.0, "Protocol Negotiation".
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the process takes work. It begins as not ready.
 #[derive(Debug, Clone, Default)]
@@ -34,20 +49,40 @@ impl Readiness {
     }
 }
 
+impl Collector for Readiness {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let ready = ConstGauge::new(i64::from(self.get()));
+        let help = "1 while the process takes work";
+        ready.encode(encoder.encode_descriptor(
+            "org_records_ready",
+            help,
+            None,
+            ready.metric_type(),
+        )?)
+    }
+}
+
 /// The ops port, bound and not yet served.
 pub struct OpsPort {
     listener: TcpListener,
     readiness: Readiness,
+    registry: Registry,
 }
 
 impl OpsPort {
-    /// Takes the port. Port 0 takes any free one.
+    /// Takes the port. Port 0 takes any free one. What is registered is shown, and
+    /// `org_records_ready` with it.
     ///
     /// # Errors
     /// When the address cannot be bound; the error names it.
-    pub async fn bind(address: SocketAddr, readiness: Readiness) -> io::Result<Self> {
+    pub async fn bind(
+        address: SocketAddr,
+        readiness: Readiness,
+        mut registry: Registry,
+    ) -> io::Result<Self> {
         let listener = bind(address).await?;
-        Ok(Self { listener, readiness })
+        registry.register_collector(Box::new(readiness.clone()));
+        Ok(Self { listener, readiness, registry })
     }
 
     /// The address that was bound.
@@ -64,7 +99,9 @@ impl OpsPort {
         let router = Router::new()
             .route("/livez", get(|| async { "live\n" }))
             .route("/readyz", get(readyz))
-            .with_state(self.readiness);
+            .with_state(self.readiness)
+            .route("/metrics", get(metrics))
+            .with_state(Arc::new(self.registry));
         let serve = axum::serve(self.listener, router)
             .with_graceful_shutdown(stopped.clone().cancelled_owned());
         let served = async {
@@ -82,6 +119,17 @@ async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, &'static str
         (StatusCode::OK, "ready\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+    }
+}
+
+async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
+    let mut text = String::new();
+    match text::encode(&mut text, &registry) {
+        Ok(()) => ([(CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "cannot encode metrics");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
     }
 }
 
@@ -108,7 +156,7 @@ mod tests {
     #[tokio::test]
     async fn half_a_request_does_not_keep_the_port_open_for_ever() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let ops = OpsPort::bind(any, Readiness::default()).await.unwrap();
+        let ops = OpsPort::bind(any, Readiness::default(), Registry::default()).await.unwrap();
         let address = ops.address().unwrap();
         let stopped = CancellationToken::new();
         let run = tokio::spawn(ops.run(stopped.clone()));

@@ -3,12 +3,20 @@
 //! published.
 
 use std::{
+    collections::BTreeMap,
+    fmt,
     future::Future,
     pin::Pin,
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric},
+    metrics::{MetricType, counter::Counter, family::Family, gauge::ConstGauge},
+    registry::Registry,
+};
 use tokio::{
     sync::{Mutex, OwnedMutexGuard},
     task::JoinHandle,
@@ -26,9 +34,69 @@ const FAILURE_COOLDOWN: Duration = Duration::from_secs(1);
 
 type Fetch<T> = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<T>> + Send>> + Send + Sync>;
 
+/// Counts fetches and tells the age of what was fetched, by document. A clone counts with it.
+#[derive(Debug, Clone, Default)]
+pub struct FetchMetrics {
+    fetches: Family<FetchLabels, Counter>,
+    fetched: Arc<RwLock<BTreeMap<&'static str, Instant>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    document: &'static str,
+    outcome: &'static str,
+}
+
+impl FetchMetrics {
+    /// Shows `provider_fetches_total` and `provider_document_age_seconds`.
+    #[must_use]
+    pub fn register(registry: &mut Registry) -> Self {
+        let metrics = Self::default();
+        let help = "Fetches from the identity provider";
+        registry.register("provider_fetches", help, metrics.fetches.clone());
+        registry.register_collector(Box::new(Ages(Arc::clone(&metrics.fetched))));
+        metrics
+    }
+
+    fn of(&self, document: &'static str, succeeded: bool) -> Counter {
+        let outcome = if succeeded { "ok" } else { "failed" };
+        self.fetches.get_or_create_owned(&FetchLabels { document, outcome })
+    }
+
+    fn count(&self, document: &'static str, succeeded: bool) {
+        self.of(document, succeeded).inc();
+        if succeeded {
+            let mut fetched = self.fetched.write().unwrap_or_else(PoisonError::into_inner);
+            fetched.insert(document, Instant::now());
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ages(Arc<RwLock<BTreeMap<&'static str, Instant>>>);
+
+impl Collector for Ages {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let fetched = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if fetched.is_empty() {
+            return Ok(());
+        }
+        let help = "Since the document in use was fetched";
+        let name = "provider_document_age_seconds";
+        let mut ages = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (document, at) in &*fetched {
+            let age = ConstGauge::new(at.elapsed().as_secs_f64());
+            age.encode(ages.encode_family(&[("document", *document)])?)?;
+        }
+        Ok(())
+    }
+}
+
 /// A value that is fetched when it is needed.
 pub struct Refreshed<T> {
     fetch: Fetch<T>,
+    document: &'static str,
+    metrics: FetchMetrics,
     state: RwLock<State<T>>,
     /// Held while fetching, so that many callers wait for one answer.
     fetching: Arc<Mutex<()>>,
@@ -61,14 +129,24 @@ pub enum Newer<T> {
 
 impl<T: Send + Sync + 'static> Refreshed<T> {
     /// Fetches with `fetch`, which answers `None` when it has failed and has logged why. It is
-    /// first called when the value is first needed.
-    pub fn new<F>(fetch: impl Fn() -> F + Send + Sync + 'static) -> Arc<Self>
+    /// first called when the value is first needed. `document` is its name among the metrics.
+    pub fn new<F>(
+        document: &'static str,
+        metrics: FetchMetrics,
+        fetch: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Arc<Self>
     where
         F: Future<Output = Option<T>> + Send + 'static,
     {
+        // A rate over a counter that appears with its first failure would not see that failure.
+        for succeeded in [true, false] {
+            metrics.of(document, succeeded);
+        }
         let state = State { value: None, fetched: None, attempted: None, sought: None };
         Arc::new(Self {
             fetch: Box::new(move || Box::pin(fetch())),
+            document,
+            metrics,
             state: RwLock::new(state),
             fetching: Arc::default(),
         })
@@ -144,7 +222,9 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
         let refreshed = Arc::clone(self);
         tokio::spawn(async move {
             let _turn = turn;
-            if let Some(value) = (refreshed.fetch)().await {
+            let fetched = (refreshed.fetch)().await;
+            refreshed.metrics.count(refreshed.document, fetched.is_some());
+            if let Some(value) = fetched {
                 refreshed.write(|state| {
                     state.value = Some(Arc::new(value));
                     state.fetched = Some(Instant::now());
@@ -168,7 +248,7 @@ mod tests {
     fn counter() -> (Arc<Refreshed<usize>>, Arc<AtomicUsize>) {
         let fetches = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&fetches);
-        let refreshed = Refreshed::new(move || {
+        let refreshed = Refreshed::new("counter", FetchMetrics::default(), move || {
             let number = count.fetch_add(1, Ordering::SeqCst) + 1;
             async move {
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -217,7 +297,8 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_given_while_the_publisher_has_never_answered() {
-        let refreshed = Refreshed::<usize>::new(|| async { None });
+        let refreshed =
+            Refreshed::<usize>::new("nothing", FetchMetrics::default(), || async { None });
         assert!(refreshed.get().await.is_none());
     }
 }

@@ -1,9 +1,119 @@
-//! The identity of one request across processes: W3C Trace Context, level 1. The trace id is the
-//! reference that a person reads on an error page and an engineer looks up in the logs.
+//! The identity of one request across processes (W3C Trace Context, level 1), and the steps of its
+//! work. The trace id is the reference that a person reads on an error page and an engineer looks up
+//! in the logs. It does not know where traces are sent.
 
-use std::fmt;
+use std::{borrow::Cow, fmt, sync::OnceLock};
 
 use aws_lc_rs::rand;
+use opentelemetry::{
+    Context, KeyValue, Value,
+    trace::{
+        Span as _, SpanBuilder, SpanContext, SpanId, SpanKind, Status, TraceContextExt as _,
+        TraceFlags, TraceId, TraceState, Tracer as _,
+    },
+};
+use opentelemetry_sdk::trace::{SdkTracer, Span as RecordedSpan};
+
+tokio::task_local! {
+    /// The step of work that this task is in, for what is called from it and is given no context.
+    pub static CURRENT: TraceContext;
+}
+
+/// What spans are recorded with, once traces are exported.
+static TRACER: OnceLock<SdkTracer> = OnceLock::new();
+
+/// Records spans from now on. A second call changes nothing.
+pub(crate) fn record_with(tracer: SdkTracer) {
+    let _ = TRACER.set(tracer);
+}
+
+/// Whether traces are exported.
+pub(crate) fn exported() -> bool {
+    TRACER.get().is_some()
+}
+
+/// One step of work. It ends when it is dropped.
+///
+/// While traces are not exported, or this one is not sampled, it is its context and nothing else.
+#[derive(Debug)]
+pub struct Span {
+    context: TraceContext,
+    recorded: Option<Box<RecordedSpan>>,
+}
+
+impl Span {
+    /// Answering a request, of the caller whose context is `parent`.
+    pub fn server(
+        name: impl Into<Cow<'static, str>>,
+        parent: impl Into<Option<TraceContext>>,
+    ) -> Self {
+        Self::begin(SpanKind::Server, name.into(), parent.into())
+    }
+
+    /// Asking another process.
+    pub fn client(
+        name: impl Into<Cow<'static, str>>,
+        parent: impl Into<Option<TraceContext>>,
+    ) -> Self {
+        Self::begin(SpanKind::Client, name.into(), parent.into())
+    }
+
+    /// Sending a message that nobody waits for.
+    pub fn producer(
+        name: impl Into<Cow<'static, str>>,
+        parent: impl Into<Option<TraceContext>>,
+    ) -> Self {
+        Self::begin(SpanKind::Producer, name.into(), parent.into())
+    }
+
+    /// Working on such a message, whose sender's context is `parent`.
+    pub fn consumer(
+        name: impl Into<Cow<'static, str>>,
+        parent: impl Into<Option<TraceContext>>,
+    ) -> Self {
+        Self::begin(SpanKind::Consumer, name.into(), parent.into())
+    }
+
+    fn begin(kind: SpanKind, name: Cow<'static, str>, parent: Option<TraceContext>) -> Self {
+        let unrecorded = || {
+            let context = parent.map_or_else(TraceContext::random, TraceContext::child);
+            Self { context, recorded: None }
+        };
+        let Some(tracer) = TRACER.get() else { return unrecorded() };
+        let remote = matches!(kind, SpanKind::Server | SpanKind::Consumer);
+        let outer = parent.map_or_else(Context::new, |parent| {
+            Context::new().with_remote_span_context(parent.to_span_context(remote))
+        });
+        let builder = SpanBuilder::from_name(name).with_kind(kind);
+        let span = tracer.build_with_context(builder, &outer);
+        // After the export was shut down there are no ids either.
+        let Some(context) = TraceContext::of_span_context(span.span_context()) else {
+            return unrecorded();
+        };
+        let recorded = span.is_recording().then(|| Box::new(span));
+        Self { context, recorded }
+    }
+
+    /// What to hand on to whom this step asks.
+    #[must_use]
+    pub fn context(&self) -> TraceContext {
+        self.context
+    }
+
+    /// Notes a fact about this step. Nothing secret or personal belongs here.
+    pub fn set(&mut self, key: &'static str, value: impl Into<Value>) {
+        if let Some(span) = &mut self.recorded {
+            span.set_attribute(KeyValue::new(key, value));
+        }
+    }
+
+    /// Notes that this step did not do what it was for.
+    pub fn fail(&mut self, reason: impl Into<Cow<'static, str>>) {
+        if let Some(span) = &mut self.recorded {
+            span.set_status(Status::error(reason));
+        }
+    }
+}
 
 /// Which request this is, and which part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +146,9 @@ impl TraceContext {
         Self { span_id: random_span_id(), ..self }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// What a `traceparent` header says, where it is well-formed (Trace Context §3.2).
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let (version, trace_id, span_id, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
@@ -56,6 +168,24 @@ impl TraceContext {
             sampled: u8::from_str_radix(flags, 16).ok()? & 1 == 1,
         };
         (context.trace_id != 0 && context.span_id != 0).then_some(context)
+    }
+
+    fn of_span_context(context: &SpanContext) -> Option<Self> {
+        context.is_valid().then(|| Self {
+            trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
+            span_id: u64::from_be_bytes(context.span_id().to_bytes()),
+            sampled: context.is_sampled(),
+        })
+    }
+
+    fn to_span_context(self, remote: bool) -> SpanContext {
+        SpanContext::new(
+            TraceId::from(self.trace_id),
+            SpanId::from(self.span_id),
+            TraceFlags::default().with_sampled(self.sampled),
+            remote,
+            TraceState::default(),
+        )
     }
 
     /// 32 hexadecimal digits: the reference id that people are given.

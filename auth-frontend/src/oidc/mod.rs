@@ -23,7 +23,10 @@ use openidconnect::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use service_kit::identity::{Caller, Verifier, VerifyError};
+use service_kit::{
+    identity::{Caller, Verifier, VerifyError},
+    refreshed::FetchMetrics,
+};
 use url::Url;
 
 use crate::{login_attempt::LoginAttempt, return_path::ReturnPath};
@@ -145,11 +148,16 @@ impl Oidc {
     /// # Panics
     /// Never: URLs that were parsed already are URLs.
     #[must_use]
-    pub(crate) fn new(settings: OidcSettings, verifier: Verifier, http: reqwest::Client) -> Self {
+    pub(crate) fn new(
+        settings: OidcSettings,
+        verifier: Verifier,
+        http: reqwest::Client,
+        fetches: FetchMetrics,
+    ) -> Self {
         let callback =
             settings.base_url.join(CALLBACK_PATH).expect("an origin can be extended by a path");
         Self {
-            provider: Provider::new(http, IssuerUrl::from_url(settings.issuer.clone())),
+            provider: Provider::new(http, IssuerUrl::from_url(settings.issuer.clone()), fetches),
             verifier,
             client_id: ClientId::new(settings.client_id),
             client_secret: ClientSecret::new(settings.client_secret.expose_secret().to_owned()),

@@ -6,7 +6,7 @@ use std::{pin::Pin, sync::Arc};
 use openidconnect::{HttpRequest, HttpResponse, IssuerUrl, ProviderMetadataWithLogout, reqwest};
 use service_kit::{
     http::{self, BodyError},
-    refreshed::{Newer, Refreshed},
+    refreshed::{FetchMetrics, Newer, Refreshed},
     telemetry::Chain,
 };
 
@@ -36,9 +36,11 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    pub(super) fn new(client: reqwest::Client, issuer: IssuerUrl) -> Self {
+    pub(super) fn new(client: reqwest::Client, issuer: IssuerUrl, fetches: FetchMetrics) -> Self {
         let asked = client.clone();
-        let metadata = Refreshed::new(move || discover(asked.clone(), issuer.clone()));
+        let metadata = Refreshed::new("metadata", fetches, move || {
+            discover(asked.clone(), issuer.clone())
+        });
         Self { client, metadata }
     }
 

@@ -9,10 +9,12 @@ use std::{collections::HashMap, error::Error as StdError};
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client,
+    config::Builder,
     error::SdkError,
     operation::{put_item::PutItemError, update_item::UpdateItemError},
     types::AttributeValue,
 };
+use service_kit::aws::CallMetrics;
 
 use super::{Lifetime, SessionKey};
 
@@ -54,8 +56,9 @@ pub(crate) struct SessionStore {
 impl SessionStore {
     /// The table with this name.
     #[must_use]
-    pub(crate) fn new(aws: &SdkConfig, table: String) -> Self {
-        Self { client: Client::new(aws), table }
+    pub(crate) fn new(aws: &SdkConfig, table: String, calls: CallMetrics) -> Self {
+        let config = Builder::from(aws).interceptor(calls).build();
+        Self { client: Client::from_conf(config), table }
     }
 
     pub(super) async fn create(

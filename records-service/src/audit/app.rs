@@ -3,7 +3,8 @@
 use std::{io, time::Duration};
 
 use service_kit::{
-    aws,
+    aws::{self, CallMetrics},
+    metrics,
     ops::{OpsPort, Readiness},
     shutdown::{self, CancellationToken},
 };
@@ -27,10 +28,12 @@ impl AuditApp {
     /// When the ops port cannot be had, or AWS not be used.
     pub async fn bind(config: AuditConfig) -> Result<Self, StartError> {
         let readiness = Readiness::default();
-        let ops = OpsPort::bind(config.ops_address, readiness.clone()).await?;
         let sdk = aws::load().await?;
-        let queue = Queue::new(&sdk, &config.queue_url);
-        let worker = Worker::new(Store::new(&sdk, config.tables), queue);
+        let mut registry = metrics::registry("audit");
+        let calls = CallMetrics::register(&mut registry);
+        let queue = Queue::new(&sdk, &config.queue_url, &calls);
+        let worker = Worker::new(Store::new(&sdk, config.tables, &calls), queue);
+        let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry).await?;
         Ok(Self { ops, readiness, worker })
     }
 

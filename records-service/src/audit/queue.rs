@@ -6,11 +6,13 @@ use std::time::Duration;
 use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_sqs::{
     Client,
+    config::Builder,
     types::{
         ChangeMessageVisibilityBatchRequestEntry, DeleteMessageBatchRequestEntry,
         SendMessageBatchRequestEntry,
     },
 };
+use service_kit::aws::CallMetrics;
 use url::Url;
 
 use crate::{config::has_fifo_suffix, error::Error, failure, store::outbox::Unsent};
@@ -48,8 +50,9 @@ pub(crate) struct Message {
 impl Queue {
     /// The queue with this URL; one that ends in `.fifo` gets what such a queue asks for.
     #[must_use]
-    pub(crate) fn new(sdk: &SdkConfig, url: &Url) -> Self {
-        let client = Client::new(sdk);
+    pub(crate) fn new(sdk: &SdkConfig, url: &Url, calls: &CallMetrics) -> Self {
+        let config = Builder::from(sdk).interceptor(calls.clone()).build();
+        let client = Client::from_conf(config);
         Self { client, url: url.to_string(), fifo: has_fifo_suffix(url.path()) }
     }
 

@@ -11,8 +11,8 @@ pub(crate) mod trail;
 use std::{collections::HashMap, time::Duration};
 
 use aws_config::SdkConfig;
-use aws_sdk_dynamodb::{Client, types::AttributeValue};
-use service_kit::{identity::Organization, telemetry::Chain};
+use aws_sdk_dynamodb::{Client, config::Builder, types::AttributeValue};
+use service_kit::{aws::CallMetrics, identity::Organization, telemetry::Chain};
 
 use crate::config::Tables;
 
@@ -33,8 +33,9 @@ pub(crate) struct Store {
 impl Store {
     /// A store on the tables of this name.
     #[must_use]
-    pub(crate) fn new(sdk: &SdkConfig, tables: Tables) -> Self {
-        Self { client: Client::new(sdk), tables }
+    pub(crate) fn new(sdk: &SdkConfig, tables: Tables, calls: &CallMetrics) -> Self {
+        let config = Builder::from(sdk).interceptor(calls.clone()).build();
+        Self { client: Client::from_conf(config), tables }
     }
 
     /// Opens a connection ahead of the first call, so that it does not wait for one. A table that

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{
     http::{self, BodyError},
-    refreshed::{Newer, Refreshed},
+    refreshed::{FetchMetrics, Newer, Refreshed},
     telemetry::Chain,
 };
 
@@ -49,8 +49,8 @@ type Keys = HashMap<String, Arc<DecodingKey>>;
 pub(super) struct Jwks(Arc<Refreshed<Keys>>);
 
 impl Jwks {
-    pub(super) fn new(client: reqwest::Client, url: Url) -> Self {
-        Self(Refreshed::new(move || fetch(client.clone(), url.clone())))
+    pub(super) fn new(client: reqwest::Client, url: Url, metrics: FetchMetrics) -> Self {
+        Self(Refreshed::new("jwks", metrics, move || fetch(client.clone(), url.clone())))
     }
 
     /// The key with this id, fetched again where the issuer may have made it since.

@@ -12,7 +12,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKi
 use quick_cache::sync::Cache;
 use url::Url;
 
-use crate::config::Environment;
+use crate::{config::Environment, refreshed::FetchMetrics};
 
 use super::{
     Caller,
@@ -88,7 +88,7 @@ impl Verifier {
     /// # Panics
     /// Never: a URL that can be a base takes a relative path.
     #[must_use]
-    pub fn new(settings: VerifierSettings, http: reqwest::Client) -> Self {
+    pub fn new(settings: VerifierSettings, http: reqwest::Client, metrics: FetchMetrics) -> Self {
         let keys_url = settings
             .issuer
             .join(".well-known/jwks.json")
@@ -102,7 +102,7 @@ impl Verifier {
         Self {
             settings,
             validation,
-            jwks: Jwks::new(http, keys_url),
+            jwks: Jwks::new(http, keys_url, metrics),
             remembered: Cache::new(REMEMBERED_TOKENS),
         }
     }

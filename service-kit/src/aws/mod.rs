@@ -1,5 +1,7 @@
-//! Settings of the AWS SDK that both services share. It holds no client: each service makes its
-//! own, once.
+//! Settings of the AWS SDK that both services share, and the measuring of its calls. It holds no
+//! client: each service makes its own, once.
+
+mod calls;
 
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use aws_config::{
     BehaviorVersion, SdkConfig, retry::RetryConfig,
     stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
 };
+
+pub use calls::{CallMetrics, is_throttle};
 
 /// The longest that one AWS call may take with all its attempts, where the caller's own deadline
 /// is not nearer.

@@ -1,5 +1,7 @@
-//! Sets up the log of a process: readable lines on a terminal, JSON in a container. It does not
-//! know what is logged.
+//! Sets up what a process tells while it runs: its log, readable lines on a terminal and JSON in a
+//! container, and the export of its traces. It does not know what is logged or traced.
+
+mod exporter;
 
 use std::{
     error::Error,
@@ -9,6 +11,8 @@ use std::{
 };
 
 use tracing_subscriber::EnvFilter;
+
+pub use exporter::Exporter;
 
 use crate::config::Environment;
 
