@@ -24,8 +24,9 @@ pub(super) enum KeyError {
     Unavailable,
 }
 
+/// Why the keys could not be fetched.
 #[derive(Debug, thiserror::Error)]
-enum FetchError {
+pub(crate) enum FetchError {
     #[error("the request failed")]
     Http(#[from] reqwest::Error),
     #[error("the answer cannot be read")]
@@ -43,7 +44,11 @@ struct KeySet {
     keys: Vec<serde_json::Value>,
 }
 
-type Keys = HashMap<String, Arc<DecodingKey>>;
+/// Keys by their ids.
+pub(crate) type Keys = HashMap<String, Arc<DecodingKey>>;
+
+/// Where a key set is, below its issuer.
+pub(crate) const PATH: &str = ".well-known/jwks.json";
 
 /// The keys of one issuer.
 pub(super) struct Jwks(Arc<Refreshed<Keys>>);
@@ -80,7 +85,8 @@ async fn fetch(client: reqwest::Client, url: Url) -> Option<Keys> {
     }
 }
 
-async fn download(client: &reqwest::Client, url: Url) -> Result<Keys, FetchError> {
+/// The keys of a document that may sign RS256 tokens: at least one.
+pub(crate) async fn download(client: &reqwest::Client, url: Url) -> Result<Keys, FetchError> {
     let response = client.get(url).send().await?.error_for_status()?;
     let set: KeySet = serde_json::from_slice(&http::body_of(response).await?)?;
     let keys: Keys = set.keys.into_iter().filter_map(signing_key).collect();

@@ -3,7 +3,7 @@
 //! verified token.
 
 mod claims;
-mod jwks;
+pub(crate) mod jwks;
 mod verifier;
 
 use std::{

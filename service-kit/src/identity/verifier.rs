@@ -17,7 +17,7 @@ use crate::{config::Environment, refreshed::FetchMetrics};
 use super::{
     Caller,
     claims::Claims,
-    jwks::{Jwks, KeyError},
+    jwks::{self, Jwks, KeyError},
 };
 
 /// How far the clocks of issuer and verifier may differ.
@@ -91,7 +91,7 @@ impl Verifier {
     pub fn new(settings: VerifierSettings, http: reqwest::Client, metrics: FetchMetrics) -> Self {
         let keys_url = settings
             .issuer
-            .join(".well-known/jwks.json")
+            .join(jwks::PATH)
             .expect("an http URL can be extended by a path");
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = SKEW.as_secs();
