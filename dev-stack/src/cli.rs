@@ -24,9 +24,18 @@ pub(crate) struct Arguments {
     #[arg(long, env = "DEV_STACK_DATA", value_name = "FOLDER", global = true)]
     data: Option<PathBuf>,
 
+    /// The folder in which the secrets of the services are kept [default: secrets, with the data]
+    #[arg(long, env = "DEV_STACK_SECRETS", value_name = "FOLDER", global = true)]
+    secrets: Option<PathBuf>,
+
     /// The address of this machine to listen on; 0.0.0.0 opens it to other machines
     #[arg(long, env = "DEV_STACK_BIND", value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into(), global = true)]
     bind: IpAddr,
+
+    /// Let the controls of Auth0 at /local answer other machines too; only for a container whose
+    /// ports are published on this machine alone
+    #[arg(long, env = "DEV_STACK_OPEN_CONTROLS", global = true)]
+    open_controls: bool,
 
     /// The issuer as browsers and services reach it [default: localhost with the port]
     #[arg(long, env = "DEV_STACK_ISSUER", value_name = "URL", global = true)]
@@ -52,6 +61,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Start only DynamoDB, SQS and Auth0, and print the environment of the services to export
     Emulators,
+    /// Ask DynamoDB, SQS and Auth0 of a running command whether they answer
+    Healthcheck,
 }
 
 #[derive(Debug, Args)]
@@ -118,6 +129,8 @@ impl Arguments {
             },
             bind: self.bind,
             storage: Storage::Folder(self.data()),
+            secrets: self.secrets.clone(),
+            open_controls: self.open_controls,
             issuer: self.issuer.clone(),
             app_url: self.app_url.clone(),
         }

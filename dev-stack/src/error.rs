@@ -63,6 +63,17 @@ pub enum Error {
         /// What it says.
         problem: String,
     },
+    /// An emulator of a running command gives no answer.
+    #[error("the local {name} does not answer at {address}")]
+    NoAnswer {
+        /// Which one.
+        name: &'static str,
+        /// Where it was asked.
+        address: String,
+        /// What happened instead.
+        #[source]
+        source: io::Error,
+    },
     /// The cryptographic library refuses to make or use a key.
     #[error("a signing key cannot be made or used")]
     Key,

@@ -50,7 +50,7 @@ pub(crate) fn lock(storage: &Storage) -> Result<Option<fs::File>, Error> {
 }
 
 /// Makes the folder where it is missing, with all its parents, readable by its owner alone.
-fn make_private_folder(folder: &Path) -> Result<(), Error> {
+pub(crate) fn make_private_folder(folder: &Path) -> Result<(), Error> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|source| Error::Storage { path: folder.to_owned(), source })
 }
@@ -68,14 +68,13 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, Error> {
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
     let storage = |source| Error::Storage { path: path.to_owned(), source };
     let draft = path.with_extension("new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&draft)
-        .map_err(storage)?;
+    let mut file = create(&draft).map_err(storage)?;
     file.write_all(content).map_err(storage)?;
     drop(file);
     fs::rename(&draft, path).map_err(storage)
+}
+
+/// An empty file in place of what is there, readable by its owner alone.
+pub(crate) fn create(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }

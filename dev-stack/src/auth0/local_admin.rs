@@ -1,5 +1,5 @@
 //! `/local`: what a developer does to the local Auth0 by hand, with a browser or with curl. Nothing
-//! of it exists at the real one, and it answers this machine alone.
+//! of it exists at the real one, and it answers this machine alone unless it is told otherwise.
 
 use std::{
     fmt::Write as _,
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::Error;
 
-/// The addresses, open to this machine alone.
+/// The addresses, open to this machine alone unless the options say otherwise.
 pub(super) fn routes(tenant: &Arc<Tenant>) -> Router<Arc<Tenant>> {
     Router::new()
         .route("/", get(overview))
@@ -41,7 +41,7 @@ pub(super) fn routes(tenant: &Arc<Tenant>) -> Router<Arc<Tenant>> {
         .layer(from_fn_with_state(tenant.clone(), this_machine_only))
 }
 
-/// Refuses other machines, other sites in a browser on this machine, and names that some other
+/// Refuses other machines, where these are not let in, other sites in a browser on this machine, and names that some other
 /// site gave to this machine (DNS rebinding).
 async fn this_machine_only(
     State(tenant): State<Arc<Tenant>>,
@@ -49,7 +49,8 @@ async fn this_machine_only(
     request: Request,
     next: Next,
 ) -> Response {
-    if peer.ip().to_canonical().is_loopback() && is_own_page(&tenant, request.headers()) {
+    let may_ask = tenant.options.open_controls || peer.ip().to_canonical().is_loopback();
+    if may_ask && is_own_page(&tenant, request.headers()) {
         next.run(request).await
     } else {
         (StatusCode::FORBIDDEN, "Only for this machine").into_response()

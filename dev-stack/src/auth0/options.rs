@@ -39,6 +39,9 @@ pub struct Auth0Options {
     pub code_lifetime: Duration,
     /// The claim of access tokens that an Action fills with the person's name.
     pub name_claim: String,
+    /// Whether `/local` answers other machines too. In a container every peer is another machine;
+    /// publish its port on loopback alone then.
+    pub open_controls: bool,
 }
 
 impl Auth0Options {
@@ -60,6 +63,7 @@ impl Auth0Options {
             id_token_lifetime: Duration::from_hours(10),
             code_lifetime: Duration::from_mins(1),
             name_claim: samples::NAME_CLAIM.to_owned(),
+            open_controls: false,
         }
     }
 }

@@ -2,21 +2,21 @@
 //! an AWS endpoint is. How it differs from bare awsim is in `standard`; nothing here knows which
 //! queues there are.
 
+mod kept;
 mod limits;
-mod snapshot;
 mod standard;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use awsim_core::{AppState, ServiceHandler};
 use axum::{Router, extract::DefaultBodyLimit};
-use tokio::sync::Mutex;
+use tokio::{sync::Mutex, task::AbortHandle};
 
 use crate::{Error, Storage, ports, server::Server};
-use snapshot::SnapshotFile;
 use standard::StandardSqs;
 
 const PURPOSE: &str = "the local SQS";
@@ -30,14 +30,21 @@ pub const REGION: &str = "us-east-1";
 /// Room for a batch of 1 MiB in which every character is escaped in JSON.
 const LARGEST_REQUEST: usize = 16 * 1024 * 1024;
 
+/// The shortest time between two snapshots.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Of the time, writing them takes at most one part in this many, however full the queues are.
+const SHARE: u32 = 10;
+
 /// An SQS that listens on this machine.
 ///
 /// It keeps its queues and messages when it is stopped and resumed. In a folder they outlive the
-/// process: written within a moment of a change, and when it stops.
+/// process, however it ends: what it has acknowledged is there afterwards. A message may be
+/// delivered once more, if it was received or deleted a moment before.
 pub struct Sqs {
     address: SocketAddr,
     queues: Arc<StandardSqs>,
-    file: Option<SnapshotFile>,
+    saver: AbortHandle,
     server: Mutex<Option<Server>>,
 }
 
@@ -55,15 +62,11 @@ impl Sqs {
     /// # Errors
     /// As [`Sqs::start`].
     pub async fn start_at(storage: Storage, address: SocketAddr) -> Result<Self, Error> {
-        let path = storage.file("queues.json")?;
         let (listener, address) = ports::listen(address, PURPOSE).await?;
-        let queues = Arc::new(StandardSqs::new(url(address)));
-        let file = match path {
-            Some(path) => Some(SnapshotFile::open(path, &queues).await?),
-            None => None,
-        };
+        let queues = Arc::new(StandardSqs::open(url(address), &storage)?);
+        let saver = tokio::spawn(save_changes(queues.clone())).abort_handle();
         let server = Mutex::new(Some(Server::start(listener, app(&queues))));
-        Ok(Self { address, queues, file, server })
+        Ok(Self { address, queues, saver, server })
     }
 
     /// The endpoint, for `AWS_ENDPOINT_URL_SQS`, such as `http://localhost:9324`.
@@ -91,9 +94,7 @@ impl Sqs {
         if let Some(server) = self.server.lock().await.take() {
             server.stop().await;
         }
-        if let Some(file) = &self.file {
-            file.save(&self.queues).await;
-        }
+        save(&self.queues).await;
     }
 
     /// Listens on the same port again with the same queues. Resuming what runs does nothing.
@@ -107,6 +108,27 @@ impl Sqs {
             *server = Some(Server::start(listener, app(&self.queues)));
         }
         Ok(())
+    }
+}
+
+impl Drop for Sqs {
+    fn drop(&mut self) {
+        self.saver.abort();
+    }
+}
+
+async fn save_changes(queues: Arc<StandardSqs>) {
+    loop {
+        let started = Instant::now();
+        save(&queues).await;
+        tokio::time::sleep(PAUSE.max(started.elapsed() * SHARE)).await;
+        queues.changed().await;
+    }
+}
+
+async fn save(queues: &StandardSqs) {
+    if let Err(error) = queues.save().await {
+        tracing::error!(error = %error.chain(), "queues not written to disk");
     }
 }
 

@@ -6,6 +6,7 @@
 //!   moves it after as many receives as it says.
 //! - Queue URLs are those of this endpoint, whatever name a request came by.
 //! - A waiting receiver hears of a message at once.
+//! - What is acknowledged outlives the process where there is a folder (`kept`).
 
 use std::{
     sync::Arc,
@@ -19,8 +20,10 @@ use tokio::sync::{Mutex, Notify};
 
 use super::{
     ACCOUNT, REGION,
+    kept::{Kept, Sent},
     limits::{self, LARGEST_MESSAGE},
 };
+use crate::{Error, Storage};
 
 /// How often a waiting receiver looks again for messages that became visible by time alone.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -37,38 +40,53 @@ pub(super) fn queue_url(endpoint: &str, name: &str) -> String {
 pub(super) struct StandardSqs {
     awsim: SqsService,
     endpoint: String,
+    kept: Option<Arc<Kept>>,
     /// Held while an operation changes the queues, so that each is seen whole by the next.
     turn: Mutex<()>,
+    /// Held while a snapshot is written, so that an older one never replaces a newer one.
+    saving: Mutex<()>,
     arrived: Notify,
     changed: Notify,
 }
 
 impl StandardSqs {
-    pub(super) fn new(endpoint: String) -> Self {
-        Self {
-            awsim: SqsService::new(),
-            endpoint,
-            turn: Mutex::new(()),
-            arrived: Notify::new(),
-            changed: Notify::new(),
+    /// The queues that the folder holds, or none.
+    pub(super) fn open(endpoint: String, storage: &Storage) -> Result<Self, Error> {
+        let awsim = SqsService::new();
+        let kept = Kept::open(storage)?;
+        if let Some(kept) = &kept
+            && let Some(snapshot) = kept.snapshot()?
+        {
+            let refused = |problem| Error::Emulator { name: "SQS", problem };
+            awsim.restore(&snapshot).map_err(refused)?;
         }
-    }
-
-    /// Everything in the queues, as [`StandardSqs::set_all`] takes it.
-    pub(super) async fn all(&self) -> Option<Vec<u8>> {
-        let _turn = self.turn.lock().await;
-        self.awsim.snapshot()
-    }
-
-    /// Replaces everything in the queues.
-    pub(super) async fn set_all(&self, snapshot: &[u8]) -> Result<(), String> {
-        let _turn = self.turn.lock().await;
-        self.awsim.restore(snapshot)?;
-        for mut queue in self.state().queues.iter_mut() {
-            let url = queue_url(&self.endpoint, queue.key());
+        for mut queue in awsim.store().get(ACCOUNT, REGION).queues.iter_mut() {
+            let url = queue_url(&endpoint, queue.key());
             queue.url = url;
         }
-        Ok(())
+        Ok(Self {
+            awsim,
+            endpoint,
+            kept: kept.map(Arc::new),
+            turn: Mutex::new(()),
+            saving: Mutex::new(()),
+            arrived: Notify::new(),
+            changed: Notify::new(),
+        })
+    }
+
+    /// Writes everything down, where there is a folder.
+    pub(super) async fn save(&self) -> Result<(), Error> {
+        let Some(kept) = self.kept.clone() else { return Ok(()) };
+        let _saving = self.saving.lock().await;
+        let (snapshot, number) = {
+            let _turn = self.turn.lock().await;
+            let snapshot = self.awsim.snapshot().expect("queues have a form in JSON");
+            (snapshot, kept.begin_journal()?)
+        };
+        let written = move || kept.replace_snapshot(&snapshot, number);
+        // The runtime is going away where it does not finish.
+        tokio::task::spawn_blocking(written).await.unwrap_or(Ok(()))
     }
 
     /// Returns when something changed after the last time it returned.
@@ -99,9 +117,10 @@ impl StandardSqs {
 
     async fn send(&self, message: Value, context: &RequestContext) -> Result<Value, AwsError> {
         let _turn = self.turn.lock().await;
-        let answer = self.enqueue(message, context).await;
+        let (answer, sent) = self.enqueue(message, context).await?;
+        self.keep(sent.as_slice())?;
         self.arrived.notify_waiters();
-        answer
+        Ok(answer)
     }
 
     async fn send_batch(&self, input: &Value, context: &RequestContext) -> Result<Value, AwsError> {
@@ -109,14 +128,15 @@ impl StandardSqs {
         limits::check_batch(entries)?;
         let _turn = self.turn.lock().await;
         self.known(&input["QueueUrl"])?;
-        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        let (mut successful, mut failed, mut all_sent) = (Vec::new(), Vec::new(), Vec::new());
         for entry in entries {
             let mut message = entry.clone();
             message["QueueUrl"] = input["QueueUrl"].clone();
             match self.enqueue(message, context).await {
-                Ok(mut sent) => {
-                    sent["Id"] = entry["Id"].clone();
-                    successful.push(sent);
+                Ok((mut answer, sent)) => {
+                    answer["Id"] = entry["Id"].clone();
+                    successful.push(answer);
+                    all_sent.extend(sent);
                 }
                 Err(error) => failed.push(json!({
                     "Id": entry["Id"],
@@ -126,31 +146,46 @@ impl StandardSqs {
                 })),
             }
         }
+        self.keep(&all_sent)?;
         self.arrived.notify_waiters();
         Ok(json!({ "Successful": successful, "Failed": failed }))
     }
 
-    /// Puts one message into its queue; the caller has the turn.
+    /// Puts one message into its queue; the caller has the turn. Answers what is in the queue now,
+    /// which is nothing where a FIFO queue has seen the message before.
     async fn enqueue(
         &self,
         mut message: Value,
         context: &RequestContext,
-    ) -> Result<Value, AwsError> {
+    ) -> Result<(Value, Option<Sent>), AwsError> {
         let (name, is_fifo, largest) = self.known(&message["QueueUrl"])?;
         limits::check_message(&message, largest)?;
         let group = match message.as_object_mut() {
             Some(fields) if !is_fifo => fields.remove("MessageGroupId"),
             _ => None,
         };
-        let sent = self.awsim.handle("SendMessage", message, context).await?;
-        if let Some(Value::String(group)) = group
-            && let Some(mut queue) = self.state().queues.get_mut(&name)
-            && let Some(stored) = queue.messages.back_mut()
-        {
-            stored.attributes.insert("MessageGroupId".to_owned(), group.clone());
-            stored.group_id = Some(group);
+        let answer = self.awsim.handle("SendMessage", message, context).await?;
+        let state = self.state();
+        let mut queue = state.queues.get_mut(&name);
+        let stored = queue.as_mut().and_then(|queue| queue.messages.back_mut());
+        let stored = stored.filter(|stored| answer["MessageId"] == stored.message_id.as_str());
+        let sent = stored.map(|stored| {
+            if let Some(Value::String(group)) = group {
+                stored.attributes.insert("MessageGroupId".to_owned(), group.clone());
+                stored.group_id = Some(group);
+            }
+            Sent { queue: name.clone(), message: stored.clone() }
+        });
+        Ok((answer, sent))
+    }
+
+    /// Writes down what was sent, before it is acknowledged. This goes to the operating system's
+    /// memory, which takes microseconds.
+    fn keep(&self, sent: &[Sent]) -> Result<(), AwsError> {
+        match &self.kept {
+            Some(kept) => kept.append(sent).map_err(|error| not_kept(&error)),
+            None => Ok(()),
         }
-        Ok(sent)
     }
 
     /// The name, kind and largest message of the queue that a URL names.
@@ -236,6 +271,12 @@ impl StandardSqs {
     }
 }
 
+/// The answer where the disk is full, and the like.
+fn not_kept(error: &Error) -> AwsError {
+    tracing::error!(error = %error.chain(), "queues not written to disk");
+    AwsError::internal("The request could not be written to disk.")
+}
+
 fn queue_name(url: &Value) -> &str {
     url.as_str().and_then(|url| url.rsplit('/').next()).unwrap_or_default()
 }
@@ -271,8 +312,18 @@ impl ServiceHandler for StandardSqs {
                 self.awsim.handle(operation, input, &context).await
             }
         };
-        if !operation.starts_with("Get") && !operation.starts_with("List") {
-            self.changed.notify_one();
+        match operation {
+            _ if answer.is_err()
+                || operation.starts_with("Get")
+                || operation.starts_with("List") => {}
+            "SendMessage"
+            | "SendMessageBatch"
+            | "DeleteMessage"
+            | "DeleteMessageBatch"
+            | "ChangeMessageVisibility"
+            | "ChangeMessageVisibilityBatch" => self.changed.notify_one(),
+            // What changes a queue itself is rare, and written down before it is acknowledged.
+            _ => self.save().await.map_err(|error| not_kept(&error))?,
         }
         answer
     }

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
 };
 
 use super::{StackPorts, secrets::Secrets};
@@ -24,6 +25,11 @@ pub struct EmulatorOptions {
     pub bind: IpAddr,
     /// Where everything is kept.
     pub storage: Storage,
+    /// Where the secrets of the services are kept, so that they can be given nothing else of the
+    /// storage; `None` means with everything else.
+    pub secrets: Option<PathBuf>,
+    /// Whether `/local` of Auth0 answers other machines too.
+    pub open_controls: bool,
     /// The issuer as browsers and services reach it; `None` means `http://localhost:<port>/`.
     pub issuer: Option<String>,
     /// The origin of the pages, without a slash at its end; `None` means
@@ -52,16 +58,19 @@ impl Emulators {
     /// # Errors
     /// What the first that does not start says.
     pub async fn start(options: EmulatorOptions) -> Result<Self, Error> {
-        let EmulatorOptions { ports, bind, storage, issuer, app_url } = options;
+        let EmulatorOptions { ports, bind, storage, secrets, open_controls, issuer, app_url } =
+            options;
         let at = |port| SocketAddr::new(bind, port);
         let default_url = || format!("http://localhost:{}", ports.app);
         let app_url = app_url.map_or_else(default_url, |url| url.trim_end_matches('/').to_owned());
         let lock = storage::lock(&storage)?;
-        let secrets = Secrets::open(&storage)?;
+        let in_storage = || storage.child("secrets");
+        let secrets = Secrets::open(&secrets.map_or_else(in_storage, Storage::Folder))?;
         let auth0 = Auth0::start(Auth0Options {
             address: at(ports.auth0),
             issuer,
             storage: storage.child("auth0"),
+            open_controls,
             ..Auth0Options::sample(&app_url)
         });
         let dynamodb = DynamoDb::start_at(storage.child("dynamodb"), at(ports.dynamodb));
@@ -103,20 +112,20 @@ impl Emulators {
             // The local DynamoDB has neither point-in-time recovery nor deletion protection.
             ("TABLE_PROTECTION", "false".to_owned()),
             ("AUDIT_QUEUE_URL", self.sqs.queue_url(AUDIT_QUEUE)),
-            ("PAGE_TOKEN_SECRET", self.secrets.page_token_secret.clone()),
+            self.secrets.records.clone(),
         ]
     }
 
     /// What auth-frontend needs besides.
     #[must_use]
     pub fn frontend_variables(&self) -> Vec<Variable> {
-        vec![
+        let mut variables = vec![
             ("APP_BASE_URL", self.app_url.clone()),
             ("AUTH0_CLIENT_ID", samples::WEB_CLIENT_ID.to_owned()),
-            ("AUTH0_CLIENT_SECRET", samples::WEB_CLIENT_SECRET.to_owned()),
-            ("AUTH0_SECRET", self.secrets.auth0_secret.clone()),
             ("RECORDS_SERVICE_URL", format!("http://localhost:{}", self.ports.grpc)),
-        ]
+        ];
+        variables.extend(self.secrets.frontend.clone());
+        variables
     }
 
     /// Stops all three, which writes down what is kept.

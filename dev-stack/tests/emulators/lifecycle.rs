@@ -93,31 +93,6 @@ async fn sqs_in_a_folder_outlives_its_process() {
 }
 
 #[tokio::test]
-async fn sqs_in_a_folder_survives_being_killed_a_moment_after_a_change() {
-    let folder = tempfile::tempdir().unwrap();
-    let storage = || Storage::Folder(folder.path().to_owned());
-    let first = Sqs::start(storage(), 0).await.unwrap();
-    let client = sqs::client(&first.url());
-    let queue = sqs::create(&client, "audit-events").await;
-    client.send_message().queue_url(&queue).message_body("kept").send().await.unwrap();
-    let file = folder.path().join("queues.json");
-    let written = async {
-        while !std::fs::read_to_string(&file).unwrap_or_default().contains("kept") {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(5), written).await.unwrap();
-
-    // Without stop, as a kill would.
-    drop(first);
-    let second = Sqs::start(storage(), 0).await.unwrap();
-
-    let client = sqs::client(&second.url());
-    let messages = sqs::receive(&client, &second.queue_url("audit-events")).await;
-    assert_eq!(messages[0].body(), Some("kept"));
-}
-
-#[tokio::test]
 async fn auth0_in_a_folder_keeps_its_keys_and_members() {
     let folder = tempfile::tempdir().unwrap();
     let options = || Auth0Options {

@@ -1,7 +1,13 @@
 //! The command itself: what it prints, and how it ends.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use dev_stack::StackPorts;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::{
@@ -73,6 +79,16 @@ impl Running {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
+}
+
+fn sqs(port: u16) -> aws_sdk_sqs::Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "test"))
+        .endpoint_url(format!("http://localhost:{port}"))
+        .build();
+    aws_sdk_sqs::Client::from_conf(config)
 }
 
 async fn listens(port: u16) -> bool {
@@ -148,7 +164,7 @@ async fn the_outside_world_alone_prints_the_environment_and_nothing_else() {
     command.arg("emulators");
     let mut running = Running::start(command);
 
-    let lines = running.until("RECORDS_SERVICE_URL").await;
+    let lines = running.until("AUTH0_CLIENT_SECRET").await;
     assert!(
         listens(ports.auth0).await && listens(ports.dynamodb).await && listens(ports.sqs).await
     );
@@ -175,7 +191,68 @@ async fn the_outside_world_alone_prints_the_environment_and_nothing_else() {
     for line in expected {
         assert!(lines.contains(&line), "{line} is not in {lines:#?}");
     }
-    for name in ["AUTH0_SECRET", "PAGE_TOKEN_SECRET", "AUTH0_CLIENT_SECRET", "SESSIONS_TABLE"] {
-        assert!(lines.iter().any(|line| line.starts_with(&format!("export {name}="))), "{name}");
+    for name in ["AUTH0_SECRET", "PAGE_TOKEN_SECRET", "AUTH0_CLIENT_SECRET"] {
+        let start = format!("export {name}_FILE='");
+        let path = lines.iter().find_map(|line| line.strip_prefix(&start)?.strip_suffix('\''));
+        assert!(std::fs::read(path.unwrap()).unwrap().len() >= 32, "{name}");
     }
+}
+
+#[tokio::test]
+async fn what_the_queue_took_is_there_after_a_kill() {
+    let ports = StackPorts::free().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let emulators = || {
+        let mut command = dev_stack(&ports, folder.path());
+        command.arg("emulators");
+        Running::start(command)
+    };
+    let sqs = sqs(ports.sqs);
+    let mut first = emulators();
+    first.until("AUDIT_QUEUE_URL").await;
+    let created = sqs.create_queue().queue_name("audit-events").send().await.unwrap();
+    let queue = created.queue_url.unwrap();
+
+    // One after the other, so that snapshots are taken in between, and the last just before the end.
+    let mut taken = BTreeSet::new();
+    let until = Instant::now() + Duration::from_millis(300);
+    while Instant::now() < until {
+        let body = format!("message {}", taken.len());
+        sqs.send_message().queue_url(&queue).message_body(&body).send().await.unwrap();
+        taken.insert(body);
+    }
+    kill(first.child.id().unwrap());
+    first.child.wait().await.unwrap();
+    let mut second = emulators();
+    second.until("AUDIT_QUEUE_URL").await;
+
+    let mut found = BTreeSet::new();
+    loop {
+        let request = sqs.receive_message().queue_url(&queue).max_number_of_messages(10);
+        let messages = request.send().await.unwrap().messages.unwrap_or_default();
+        if messages.is_empty() {
+            break;
+        }
+        found.extend(messages.into_iter().filter_map(|message| message.body));
+    }
+    assert_eq!(found, taken);
+}
+
+#[tokio::test]
+async fn the_health_check_tells_whether_the_outside_world_answers() {
+    let ports = StackPorts::free().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let check = || dev_stack(&ports, folder.path()).arg("healthcheck").output();
+    let before = check().await.unwrap();
+    let mut command = dev_stack(&ports, folder.path());
+    command.arg("emulators");
+    let mut running = Running::start(command);
+    running.until("AUDIT_QUEUE_URL").await;
+
+    let during = check().await.unwrap();
+
+    assert_eq!(before.status.code(), Some(1));
+    let errors = String::from_utf8(before.stderr).unwrap();
+    assert!(errors.contains("the local Auth0 does not answer"), "{errors}");
+    assert!(during.status.success(), "{during:?}");
 }
