@@ -2,10 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use records_proto::v1::{
-    FILE_DESCRIPTOR_SET, audit_service_server::AuditServiceServer,
-    forms_service_server::FormsServiceServer, records_service_server::RecordsServiceServer,
-};
+use axum::Router;
 use service_kit::{
     aws::{self, CallMetrics},
     http,
@@ -15,31 +12,15 @@ use service_kit::{
     refreshed::FetchMetrics,
     shutdown::{self, CancellationToken},
 };
-use tokio::net::TcpListener;
-use tonic::transport::{Server, server::TcpIncoming};
-use tonic_health::server::HealthReporter;
-use tower::util::MapResponseLayer;
 
 use crate::{
-    audit::{
-        queue::Queue,
-        relay::{Outgoing, Relay},
-    },
+    audit::{RelayMetrics, queue::Queue, relay::Relay},
     config::ServeConfig,
-    grpc::{Audit, Forms, Gate, Records, name_undecodable},
+    grpc::{self, Audit, ConnectionLimits, Connections, Door, Health, Records},
     page_token::PageTokens,
     store::Store,
 };
 
-/// The largest request: a record of 128 KiB in any encoding, with room for an answer that says that
-/// one is too large.
-const MAX_REQUEST_BYTES: usize = 512 * 1024;
-/// The largest answer: a page of about 2 MB from DynamoDB, in protobuf.
-const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
-/// More calls than this at once on one connection wait at the client.
-const CONCURRENT_STREAMS: u32 = 256;
-/// How long a request may take to arrive and be answered, whatever its deadline.
-const LONGEST_REQUEST: Duration = Duration::from_secs(65);
 /// How long calls may go on after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 /// How long the relay may go on after the last call.
@@ -56,12 +37,6 @@ pub enum StartError {
     /// The machine's certificates cannot be loaded.
     #[error("cannot make an HTTP client")]
     Http(#[from] reqwest::Error),
-    /// The contract cannot be served by reflection.
-    #[error("cannot serve reflection")]
-    Reflection(#[from] tonic_reflection::server::Error),
-    /// The server gave up.
-    #[error("the server failed")]
-    Serve(#[from] tonic::transport::Error),
     /// The relay gave up, and with it the delivery of events.
     #[error("the relay failed")]
     Relay,
@@ -69,20 +44,14 @@ pub enum StartError {
 
 /// The service with its ports taken.
 pub struct App {
-    listener: TcpListener,
+    connections: Connections,
+    router: Router,
+    health: Health,
     ops: OpsPort,
     readiness: Readiness,
     relay: Relay,
-    services: Services,
-    reflection: bool,
     shutdown_pause: Duration,
     store: Store,
-}
-
-struct Services {
-    records: RecordsServiceServer<Records>,
-    forms: FormsServiceServer<Forms>,
-    audit: AuditServiceServer<Audit>,
 }
 
 impl App {
@@ -92,26 +61,40 @@ impl App {
     /// See [`StartError`].
     pub async fn bind(config: ServeConfig) -> Result<Self, StartError> {
         let readiness = Readiness::default();
-        let listener = ops::bind(config.address).await?;
+        let mut registry = metrics::registry("serve");
 
         let sdk = aws::load().await?;
-        let mut registry = metrics::registry("serve");
         let calls = CallMetrics::register(&mut registry);
-        let fetches = FetchMetrics::register(&mut registry);
         let store = Store::new(&sdk, config.tables, &calls);
         let queue = Queue::new(&sdk, &config.queue_url, &calls);
-        let (relay, outgoing) = Relay::new(store.clone(), queue);
-        let gate = Gate::new(Verifier::new(config.verifier, http::client()?, fetches));
+        let (relay, outgoing) =
+            Relay::new(store.clone(), queue, RelayMetrics::register(&mut registry));
+
+        let fetches = FetchMetrics::register(&mut registry);
+        let verifier = Verifier::new(config.verifier, http::client()?, fetches);
+        let door = Door::new(verifier, config.max_in_flight, &mut registry);
         let page_tokens = Arc::new(PageTokens::new(&config.page_token_secrets));
-        let services = Services::new(&gate, &store, outgoing, &page_tokens);
+        let records = Records::new(store.clone(), outgoing, Arc::clone(&page_tokens));
+        let audit = Audit::new(store.clone(), page_tokens);
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        let router = grpc::routes(records, audit, door, health_service, config.reflection);
+
+        let limits = ConnectionLimits {
+            open: config.max_connections,
+            age: config.max_connection_age,
+            // On one connection as well, whoever is not let in must be told so, and health answers.
+            calls: config.max_in_flight.get().saturating_mul(2),
+        };
+        let listener = ops::bind(config.address).await?;
+        let connections = Connections::new(listener, limits, &mut registry);
         let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry).await?;
         Ok(Self {
-            listener,
+            connections,
+            router,
+            health: Health::new(reporter),
             ops,
             readiness,
             relay,
-            services,
-            reflection: config.reflection,
             shutdown_pause: config.shutdown_pause,
             store,
         })
@@ -122,7 +105,7 @@ impl App {
     /// # Errors
     /// When the operating system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.connections.address()
     }
 
     /// Serves until `stopping`, then lets calls and relay finish under a deadline.
@@ -137,44 +120,21 @@ impl App {
         let relay_stopping = CancellationToken::new();
         let mut relay = tokio::spawn(self.relay.run(relay_stopping.clone()));
 
-        let (health, health_service) = tonic_health::server::health_reporter();
-        set_health(&health, true).await;
-        let reflection = if self.reflection {
-            let builder = tonic_reflection::server::Builder::configure()
-                .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
-            Some(builder.build_v1()?)
-        } else {
-            None
-        };
-        let server = Server::builder()
-            .layer(MapResponseLayer::new(name_undecodable))
-            .timeout(LONGEST_REQUEST)
-            .max_concurrent_streams(CONCURRENT_STREAMS)
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(10)))
-            .add_service(health_service)
-            .add_optional_service(reflection)
-            .add_service(self.services.records)
-            .add_service(self.services.forms)
-            .add_service(self.services.audit);
-        let incoming = TcpIncoming::from(self.listener).with_nodelay(Some(true));
-        let not_ready = {
-            let (readiness, stopping) = (self.readiness.clone(), stopping.clone());
-            let pause = self.shutdown_pause;
+        self.health.set(true).await;
+        let quiet = {
+            let (readiness, health, pause) =
+                (self.readiness.clone(), self.health, self.shutdown_pause);
+            let stopping = stopping.clone();
             async move {
                 stopping.cancelled().await;
                 readiness.set(false);
-                set_health(&health, false).await;
+                health.set(false).await;
+                // Balancers look now and then only; whoever has not looked yet is still served.
                 tokio::time::sleep(pause).await;
+                health.end().await;
             }
         };
-        let mut outcome = Ok(());
-        let serving = async {
-            if let Err(error) = server.serve_with_incoming_shutdown(incoming, not_ready).await {
-                outcome = Err(error.into());
-            }
-        };
+        let serving = self.connections.serve(self.router, quiet);
 
         self.readiness.set(true);
         let store = self.store;
@@ -186,45 +146,13 @@ impl App {
         self.readiness.set(false);
 
         relay_stopping.cancel();
-        if relay_failed {
-            outcome = Err(StartError::Relay);
-        } else {
+        if !relay_failed {
             let finished = async { drop(relay.await) };
             shutdown::drain(finished, &relay_stopping, RELAY_DRAIN).await;
         }
         ops_stopped.cancel();
         let _ = ops.await;
         tracing::info!("stopped");
-        outcome
+        if relay_failed { Err(StartError::Relay) } else { Ok(()) }
     }
 }
-
-impl Services {
-    fn new(gate: &Gate, store: &Store, outgoing: Outgoing, page_tokens: &Arc<PageTokens>) -> Self {
-        let records = Records::new(gate.clone(), store.clone(), outgoing, Arc::clone(page_tokens));
-        let audit = Audit::new(gate.clone(), store.clone(), Arc::clone(page_tokens));
-        Self {
-            records: RecordsServiceServer::new(records)
-                .max_decoding_message_size(MAX_REQUEST_BYTES)
-                .max_encoding_message_size(MAX_ANSWER_BYTES),
-            forms: FormsServiceServer::new(Forms::new(gate.clone()))
-                .max_decoding_message_size(MAX_REQUEST_BYTES),
-            audit: AuditServiceServer::new(audit)
-                .max_decoding_message_size(MAX_REQUEST_BYTES)
-                .max_encoding_message_size(MAX_ANSWER_BYTES),
-        }
-    }
-}
-
-async fn set_health(health: &HealthReporter, serving: bool) {
-    use tonic_health::ServingStatus::{NotServing, Serving};
-
-    let status = if serving { Serving } else { NotServing };
-    for service in ["", RECORDS, FORMS, AUDIT] {
-        health.set_service_status(service, status).await;
-    }
-}
-
-const RECORDS: &str = records_proto::v1::records_service_server::SERVICE_NAME;
-const FORMS: &str = records_proto::v1::forms_service_server::SERVICE_NAME;
-const AUDIT: &str = records_proto::v1::audit_service_server::SERVICE_NAME;

@@ -1,7 +1,11 @@
 //! The configuration of each subcommand, parsed before anything binds. After this only the AWS SDK
 //! reads the environment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroU64},
+    time::Duration,
+};
 
 use service_kit::{
     config::{Environment, Mistakes},
@@ -9,6 +13,8 @@ use service_kit::{
     sealing::Secrets,
 };
 use url::Url;
+
+const SERVE_OPS_ADDRESS: &str = "0.0.0.0:9091";
 
 /// The names of the tables.
 #[derive(Debug, Clone)]
@@ -46,6 +52,13 @@ pub struct ServeConfig {
     pub page_token_secrets: Secrets,
     /// `GRPC_REFLECTION`: whether the contract can be asked for.
     pub reflection: bool,
+    /// `MAX_IN_FLIGHT`: how many calls are let in at a time.
+    pub max_in_flight: NonZeroU32,
+    /// `MAX_CONNECTIONS`: how many connections may be open.
+    pub max_connections: NonZeroU32,
+    /// `MAX_CONNECTION_AGE_SECONDS`: when a connection is closed at the latest, and its client
+    /// opens another.
+    pub max_connection_age: Duration,
     /// `SHUTDOWN_PAUSE_SECONDS`: how long to go on accepting after SIGTERM, until balancers know.
     pub shutdown_pause: Duration,
 }
@@ -55,12 +68,17 @@ impl ServeConfig {
     /// Every mistake, by variable.
     pub fn read(mut env: Environment) -> Result<Self, Mistakes> {
         let address = env.or("RECORDS_ADDRESS", "0.0.0.0:50051");
-        let ops_address = env.or("OPS_ADDRESS", "0.0.0.0:9091");
+        let ops_address = env.or("OPS_ADDRESS", SERVE_OPS_ADDRESS);
         let verifier = VerifierSettings::from_environment(&mut env);
         let tables = Tables::read(&mut env);
         let queue_url = env.url("AUDIT_QUEUE_URL");
         let page_token_secrets = Secrets::from_environment(&mut env, "PAGE_TOKEN_SECRET");
         let reflection = env.or("GRPC_REFLECTION", "true");
+        let max_in_flight = env.or("MAX_IN_FLIGHT", "256");
+        let max_connections = env.or("MAX_CONNECTIONS", "512");
+        let max_connection_age = env
+            .or::<NonZeroU64>("MAX_CONNECTION_AGE_SECONDS", "300")
+            .map(|seconds| Duration::from_secs(seconds.get()));
         let shutdown_pause = env.or("SHUTDOWN_PAUSE_SECONDS", "0").map(Duration::from_secs);
         let config = || {
             Some(Self {
@@ -71,6 +89,9 @@ impl ServeConfig {
                 queue_url: queue_url?,
                 page_token_secrets: page_token_secrets?,
                 reflection: reflection?,
+                max_in_flight: max_in_flight?,
+                max_connections: max_connections?,
+                max_connection_age: max_connection_age?,
                 shutdown_pause: shutdown_pause?,
             })
         };
@@ -101,6 +122,15 @@ impl AuditConfig {
         let config = config();
         env.finish(config)
     }
+}
+
+/// Where `healthcheck` asks: `OPS_ADDRESS`, by default that of `serve`.
+///
+/// # Errors
+/// When it is no address.
+pub fn ops_address(mut env: Environment) -> Result<SocketAddr, Mistakes> {
+    let address = env.or("OPS_ADDRESS", SERVE_OPS_ADDRESS);
+    env.finish(address)
 }
 
 /// What `provision` needs.

@@ -1,7 +1,7 @@
 //! Everything that can go wrong in a call, named for what the caller can do about it, and its one
 //! mapping to a gRPC status.
 
-use std::{collections::HashMap, error::Error as StdError, time::Duration};
+use std::{collections::HashMap, error::Error as StdError, sync::Arc, time::Duration};
 
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -91,15 +91,16 @@ impl Error {
         }
     }
 
-    /// The status with its details. Causes stay here.
+    /// The status with its details. The error goes along as its source, for the log: a source is
+    /// not sent.
     #[must_use]
-    pub(crate) fn to_status(&self) -> Status {
+    pub(crate) fn into_status(self) -> Status {
         let mut metadata = HashMap::new();
-        if let Self::Forbidden(permission) = self {
+        if let Self::Forbidden(permission) = &self {
             metadata.insert("permission".to_owned(), (*permission).to_owned());
         }
         let mut details = ErrorDetails::with_error_info(self.reason(), DOMAIN, metadata);
-        match self {
+        match &self {
             Self::Invalid(violations) => {
                 details.set_bad_request(to_field_violations(violations));
             }
@@ -108,7 +109,15 @@ impl Error {
             }
             _ => {}
         }
-        Status::with_error_details(self.code(), self.to_string(), details)
+        let mut status = Status::with_error_details(self.code(), self.to_string(), details);
+        status.set_source(Arc::new(self));
+        status
+    }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Self {
+        error.into_status()
     }
 }
 
@@ -148,7 +157,7 @@ mod tests {
     fn the_details_of_any_number_of_violations_fit_a_trailer() {
         let long = Violation::of_field(&"🎉".repeat(10_000), "UNKNOWN_FIELD", "x".repeat(10_000));
 
-        let status = Error::Invalid(vec![long; 1000]).to_status();
+        let status = Error::Invalid(vec![long; 1000]).into_status();
 
         let details = status.get_error_details();
         let named = &details.bad_request().expect("it has violations").field_violations;

@@ -3,15 +3,18 @@
 
 use std::error::Error as StdError;
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+use service_kit::aws::is_throttle;
 
 use crate::error::Error;
 
 /// For errors that are no answer to a condition.
-pub(crate) fn of<E, R>(error: SdkError<E, R>) -> Error
+pub(crate) fn of<E>(error: SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     match &error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
@@ -19,31 +22,12 @@ where
         }
         SdkError::ServiceError(answer) => match answer.err().code() {
             Some(code) if is_throttle(code) => Error::Throttled(Some(error.into())),
-            Some(
-                "InternalServerError"
-                | "InternalError"
-                | "ServiceUnavailable"
-                | "InternalFailure"
-                // Our own attempt before this one is still being carried out.
-                | "TransactionInProgressException",
-            ) => {
-                Error::Unavailable(Some(error.into()))
-            }
-            _ => Error::internal(error),
+            // Our own attempt before this one is still being carried out.
+            Some("TransactionInProgressException") => Error::Unavailable(Some(error.into())),
+            Some(_) if !answer.raw().status().is_server_error() => Error::internal(error),
+            // A failure of AWS, or no answer of AWS at all but of something on the way to it.
+            _ => Error::Unavailable(Some(error.into())),
         },
         _ => Error::internal(error),
     }
-}
-
-/// Whether a code, of an error or of a transaction's cancellation reason, says "too fast".
-pub(crate) fn is_throttle(code: &str) -> bool {
-    matches!(
-        code,
-        "ThrottlingException"
-            | "ThrottlingError"
-            | "ProvisionedThroughputExceededException"
-            | "ProvisionedThroughputExceeded"
-            | "RequestLimitExceeded"
-            | "RequestThrottled"
-    )
 }

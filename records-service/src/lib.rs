@@ -8,6 +8,7 @@ mod domain;
 mod error;
 mod failure;
 mod grpc;
+mod jitter;
 mod page_token;
 mod provision;
 mod request_hash;

@@ -5,13 +5,13 @@ use std::{error::Error, process::ExitCode};
 use clap::{Parser, Subcommand};
 use records_service::{
     App, AuditApp,
-    config::{AuditConfig, ProvisionConfig, ServeConfig},
+    config::{self, AuditConfig, ProvisionConfig, ServeConfig},
     provision,
 };
 use service_kit::{
     config::{Environment, Mistakes},
-    shutdown,
-    telemetry::{self, Chain, LogSettings},
+    healthcheck, shutdown,
+    telemetry::{self, Chain, Exporter, LogSettings},
 };
 
 /// Much of a call is many small allocations, which this allocator makes cheaper than glibc's.
@@ -36,6 +36,8 @@ enum Command {
     Audit,
     /// Make the tables, the queue and its dead-letter queue where they are missing
     Provision,
+    /// Ask whether the process in this container is ready: exits with 0 or 1
+    Healthcheck,
 }
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -47,6 +49,11 @@ fn main() -> ExitCode {
     let _failpoints = fail::FailScenario::setup();
     match run(&arguments.command, env) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if matches!(arguments.command, Command::Healthcheck) => {
+            // Container engines know 0 and 1, and keep what is printed.
+            println!("not ready: {}", Chain(failure.as_ref()));
+            ExitCode::FAILURE
+        }
         Err(failure) if failure.is::<Mistakes>() => {
             eprintln!("records-service: {failure}");
             ExitCode::from(2)
@@ -58,20 +65,26 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: &Command, env: Environment) -> Result<(), Failure> {
+fn run(command: &Command, mut env: Environment) -> Result<(), Failure> {
     match command {
         Command::Serve => {
+            let exporter = Exporter::from_environment(&mut env, "serve");
             let config = ServeConfig::read(env)?;
             block_on(async {
                 let app = App::bind(config).await?;
-                Ok(app.run(shutdown::on_signal()?).await?)
+                let outcome = app.run(shutdown::on_signal()?).await;
+                exporter.shut_down().await;
+                Ok(outcome?)
             })
         }
         Command::Audit => {
+            let exporter = Exporter::from_environment(&mut env, "audit");
             let config = AuditConfig::read(env)?;
             block_on(async {
                 let app = AuditApp::bind(config).await?;
-                Ok(app.run(shutdown::on_signal()?).await?)
+                let outcome = app.run(shutdown::on_signal()?).await;
+                exporter.shut_down().await;
+                Ok(outcome?)
             })
         }
         Command::Provision => {
@@ -81,6 +94,7 @@ fn run(command: &Command, env: Environment) -> Result<(), Failure> {
                 Ok(())
             })
         }
+        Command::Healthcheck => Ok(healthcheck::run(config::ops_address(env)?)?),
     }
 }
 

@@ -9,7 +9,7 @@ use service_kit::{
     shutdown::{self, CancellationToken},
 };
 
-use super::{queue::Queue, worker::Worker};
+use super::{metrics::WorkerMetrics, queue::Queue, worker::Worker};
 use crate::{StartError, config::AuditConfig, store::Store};
 
 /// How long the worker may go on with the messages it has in hand.
@@ -28,11 +28,12 @@ impl AuditApp {
     /// When the ops port cannot be had, or AWS not be used.
     pub async fn bind(config: AuditConfig) -> Result<Self, StartError> {
         let readiness = Readiness::default();
-        let sdk = aws::load().await?;
         let mut registry = metrics::registry("audit");
+        let sdk = aws::load().await?;
         let calls = CallMetrics::register(&mut registry);
+        let store = Store::new(&sdk, config.tables, &calls);
         let queue = Queue::new(&sdk, &config.queue_url, &calls);
-        let worker = Worker::new(Store::new(&sdk, config.tables, &calls), queue);
+        let worker = Worker::new(store, queue, WorkerMetrics::register(&mut registry));
         let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry).await?;
         Ok(Self { ops, readiness, worker })
     }

@@ -2,9 +2,13 @@
 //! it, the worker stores it.
 
 mod app;
+mod metrics;
 mod pause;
 pub(crate) mod queue;
 pub(crate) mod relay;
+mod sender;
+mod sweeper;
 pub(crate) mod worker;
 
 pub use app::AuditApp;
+pub(crate) use metrics::RelayMetrics;

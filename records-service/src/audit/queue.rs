@@ -124,7 +124,7 @@ impl Queue {
             .max_number_of_messages(i32::try_from(BATCH_COUNT).unwrap_or(10))
             .wait_time_seconds(i32::try_from(LONG_POLL.as_secs()).unwrap_or(20))
             .customize()
-            .config_override(aws_sdk_sqs::config::Builder::new().timeout_config(timeouts))
+            .config_override(Builder::new().timeout_config(timeouts))
             .send()
             .await
             .map_err(failure::of)?;

@@ -5,9 +5,15 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use service_kit::{shutdown::CancellationToken, telemetry::Chain};
+use jiff::Timestamp;
+use service_kit::{
+    shutdown::CancellationToken,
+    telemetry::Chain,
+    trace::{CURRENT, Span, TraceContext},
+};
 
 use super::{
+    metrics::WorkerMetrics,
     pause::Pause,
     queue::{BATCH_COUNT, Message, Queue},
 };
@@ -34,13 +40,14 @@ enum Outcome {
 pub(crate) struct Worker {
     store: Store,
     queue: Queue,
+    metrics: WorkerMetrics,
 }
 
 impl Worker {
     /// A worker from this queue to this store's trail.
     #[must_use]
-    pub(crate) fn new(store: Store, queue: Queue) -> Self {
-        Self { store, queue }
+    pub(super) fn new(store: Store, queue: Queue, metrics: WorkerMetrics) -> Self {
+        Self { store, queue, metrics }
     }
 
     /// Works until `stopping`, and finishes the messages it has in hand if that is possible.
@@ -54,6 +61,7 @@ impl Worker {
             match received {
                 Ok(messages) => {
                     pause.reset();
+                    self.metrics.received();
                     self.store_all(messages, &stopping).await;
                 }
                 Err(error) => {
@@ -102,13 +110,28 @@ impl Worker {
             Ok(event) => event,
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "a message is not a good event");
+                self.metrics.refused.inc();
                 return Outcome::Refused;
             }
         };
-        match self.store.append_to_trail(&event, &message.body).await {
-            Ok(Appended::New | Appended::Before) => Outcome::Stored,
+        let parent = TraceContext::parse(&event.traceparent);
+        let mut span = Span::consumer("audit event process", parent);
+        let appending = self.store.append_to_trail(&event, &message.body);
+        match CURRENT.scope(span.context(), appending).await {
+            Ok(Appended::New) => {
+                self.metrics.stored.inc();
+                let delay = Timestamp::now().duration_since(event.time);
+                self.metrics.delays.observe(delay.as_secs_f64().max(0.0));
+                Outcome::Stored
+            }
+            Ok(Appended::Before) => {
+                self.metrics.duplicate.inc();
+                Outcome::Stored
+            }
             Ok(Appended::Contradiction) => {
                 tracing::error!(event.id = %event.id, "the trail holds another event of this id");
+                self.metrics.refused.inc();
+                span.fail("the trail holds another event of this id");
                 Outcome::Refused
             }
             Err(error) => {
@@ -117,6 +140,7 @@ impl Worker {
                     event.id = %event.id,
                     "cannot store an event yet"
                 );
+                span.fail("not stored yet");
                 Outcome::NotYet
             }
         }

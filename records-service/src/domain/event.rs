@@ -136,6 +136,17 @@ impl Event {
         RecordId::from_resource_name(&self.subject).map_err(|_| EventError::Subject)
     }
 
+    /// Where the event with this JSON was made, without a look at the rest of it.
+    #[must_use]
+    pub(crate) fn trace_of(json: &str) -> Option<TraceContext> {
+        #[derive(Deserialize)]
+        struct Traced<'a> {
+            traceparent: &'a str,
+        }
+
+        TraceContext::parse(serde_json::from_str::<Traced<'_>>(json).ok()?.traceparent)
+    }
+
     /// The JSON that is queued and stored.
     ///
     /// # Panics

@@ -8,7 +8,7 @@ use records_proto::v1::{
 use tonic::{Request, Response, Status};
 
 use super::{
-    call::{Call, Gate, Permission},
+    call::{Call, Permission},
     convert::event_to_proto,
     page_size, page_start,
 };
@@ -19,7 +19,6 @@ use crate::{
 
 /// Answers AuditService.
 pub(crate) struct Audit {
-    gate: Gate,
     store: Store,
     page_tokens: Arc<PageTokens>,
 }
@@ -27,8 +26,8 @@ pub(crate) struct Audit {
 impl Audit {
     /// AuditService on this store's trail.
     #[must_use]
-    pub(crate) fn new(gate: Gate, store: Store, page_tokens: Arc<PageTokens>) -> Self {
-        Self { gate, store, page_tokens }
+    pub(crate) fn new(store: Store, page_tokens: Arc<PageTokens>) -> Self {
+        Self { store, page_tokens }
     }
 }
 
@@ -38,20 +37,18 @@ impl AuditService for Audit {
         &self,
         request: Request<ListAuditEventsRequest>,
     ) -> Result<Response<ListAuditEventsResponse>, Status> {
-        let list = |call: Call, request: ListAuditEventsRequest| async move {
-            let organization = call.caller.organization();
-            let size = page_size(request.page_size)?;
-            let after = page_start(&request.page_token, |token| {
-                self.page_tokens.open(organization, List::AuditEvents, token)
-            })?;
-            let page = self.store.list_events(organization, after, size).await?;
-            Ok(ListAuditEventsResponse {
-                next_page_token: page.next.map_or_else(String::new, |next| {
-                    self.page_tokens.seal(organization, List::AuditEvents, &next)
-                }),
-                events: page.items.into_iter().map(event_to_proto).collect(),
-            })
-        };
-        self.gate.admit("ListAuditEvents", request, &[Permission::AuditRead], list).await
+        let (call, request) = Call::authorize(request, &[Permission::AuditRead])?;
+        let organization = call.caller().organization();
+        let size = page_size(request.page_size)?;
+        let after = page_start(&request.page_token, |token| {
+            self.page_tokens.open(organization, List::AuditEvents, token)
+        })?;
+        let page = self.store.list_events(organization, after, size).await?;
+        Ok(Response::new(ListAuditEventsResponse {
+            next_page_token: page.next.map_or_else(String::new, |next| {
+                self.page_tokens.seal(organization, List::AuditEvents, &next)
+            }),
+            events: page.items.into_iter().map(event_to_proto).collect(),
+        }))
     }
 }

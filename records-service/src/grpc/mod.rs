@@ -1,17 +1,26 @@
-//! The gRPC services: each method authorizes, parses, makes one call below and replies.
+//! gRPC: the port (`connections`), what every call goes through (`door`), and the services,
+//! where each method authorizes, parses, makes one call below and replies.
 
 mod audit;
 mod call;
+mod connections;
 mod convert;
+mod deadline;
+mod door;
 mod forms;
+mod health;
+mod method;
+mod metrics;
 mod records;
+mod routes;
 mod undecodable;
 
 pub(crate) use audit::Audit;
-pub(crate) use call::Gate;
-pub(crate) use forms::Forms;
+pub(crate) use connections::{ConnectionLimits, Connections};
+pub(crate) use door::Door;
+pub(crate) use health::Health;
 pub(crate) use records::Records;
-pub(crate) use undecodable::name_undecodable;
+pub(crate) use routes::routes;
 
 use crate::{error::Error, page_token::PageTokenError};
 

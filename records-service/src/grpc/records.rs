@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 
 use super::{
-    call::{Call, Gate, Permission},
+    call::{Call, Permission},
     convert::{fields_from_proto, record_to_proto},
     page_size, page_start,
 };
@@ -31,7 +31,6 @@ use crate::{
 
 /// Answers RecordsService.
 pub(crate) struct Records {
-    gate: Gate,
     store: Store,
     outgoing: Outgoing,
     page_tokens: Arc<PageTokens>,
@@ -40,13 +39,8 @@ pub(crate) struct Records {
 impl Records {
     /// RecordsService on this store. Events that are committed go to `outgoing`.
     #[must_use]
-    pub(crate) fn new(
-        gate: Gate,
-        store: Store,
-        outgoing: Outgoing,
-        page_tokens: Arc<PageTokens>,
-    ) -> Self {
-        Self { gate, store, outgoing, page_tokens }
+    pub(crate) fn new(store: Store, outgoing: Outgoing, page_tokens: Arc<PageTokens>) -> Self {
+        Self { store, outgoing, page_tokens }
     }
 }
 
@@ -56,68 +50,64 @@ impl RecordsService for Records {
         &self,
         request: Request<CreateRecordRequest>,
     ) -> Result<Response<pb::Record>, Status> {
-        let create = |call: Call, request: CreateRecordRequest| async move {
-            let fields = request.record.unwrap_or_default().fields;
-            let (fields, mut violations) = fields_from_proto(fields);
-            let malformed: Vec<_> = violations.iter().map(|v| v.path.clone()).collect();
-            violations.extend(check_limits(&fields));
-            let unfit = Form::default().check(&fields);
-            // A malformed value is there, so it is not called missing as well.
-            violations.extend(unfit.into_iter().filter(|v| !malformed.contains(&v.path)));
-            if !violations.is_empty() {
-                return Err(Error::Invalid(violations));
-            }
-            let idempotency = match request.request_id.as_str() {
-                "" => None,
-                text => Some(Idempotency {
-                    request_id: parse_request_id(text)?,
-                    hash: RequestHash::of_create(&call.caller, &fields),
-                }),
-            };
-            match self.store.create_record(&call.caller, fields, idempotency, call.trace).await? {
-                Created::New(record, unsent) => {
-                    self.outgoing.offer(unsent);
-                    Ok(record_to_proto(*record))
-                }
-                Created::Before(record) => Ok(record_to_proto(*record)),
-            }
+        let (call, request) = Call::authorize(request, &[Permission::RecordsCreate])?;
+        let fields = request.record.unwrap_or_default().fields;
+        let (fields, mut violations) = fields_from_proto(fields);
+        let malformed: Vec<_> = violations.iter().map(|v| v.path.clone()).collect();
+        violations.extend(check_limits(&fields));
+        let unfit = Form::default().check(&fields);
+        // A malformed value is there, so it is not called missing as well.
+        violations.extend(unfit.into_iter().filter(|v| !malformed.contains(&v.path)));
+        if !violations.is_empty() {
+            return Err(Error::Invalid(violations).into());
+        }
+        let idempotency = match request.request_id.as_str() {
+            "" => None,
+            text => Some(Idempotency {
+                request_id: parse_request_id(text)?,
+                hash: RequestHash::of_create(call.caller(), &fields),
+            }),
         };
-        self.gate.admit("CreateRecord", request, &[Permission::RecordsCreate], create).await
+        let created =
+            self.store.create_record(call.caller(), fields, idempotency, call.trace()).await?;
+        let record = match created {
+            Created::New(record, unsent) => {
+                self.outgoing.offer(unsent);
+                record
+            }
+            Created::Before(record) => record,
+        };
+        Ok(Response::new(record_to_proto(*record)))
     }
 
     async fn get_record(
         &self,
         request: Request<GetRecordRequest>,
     ) -> Result<Response<pb::Record>, Status> {
-        let get = |call: Call, request: GetRecordRequest| async move {
-            let id = RecordId::from_resource_name(&request.name).map_err(|error| {
-                Error::invalid("name", "MALFORMED", format!("The name {error}."))
-            })?;
-            let record = self.store.get_record(call.caller.organization(), id).await?;
-            Ok(record_to_proto(record.ok_or(Error::NotFound)?))
-        };
-        self.gate.admit("GetRecord", request, &[Permission::RecordsRead], get).await
+        let (call, request) = Call::authorize(request, &[Permission::RecordsRead])?;
+        let id = RecordId::from_resource_name(&request.name)
+            .map_err(|error| Error::invalid("name", "MALFORMED", format!("The name {error}.")))?;
+        let record = self.store.get_record(call.caller().organization(), id).await?;
+        Ok(Response::new(record_to_proto(record.ok_or(Error::NotFound)?)))
     }
 
     async fn list_records(
         &self,
         request: Request<ListRecordsRequest>,
     ) -> Result<Response<ListRecordsResponse>, Status> {
-        let list = |call: Call, request: ListRecordsRequest| async move {
-            let organization = call.caller.organization();
-            let size = page_size(request.page_size)?;
-            let after = page_start(&request.page_token, |token| {
-                self.page_tokens.open(organization, List::Records, token)
-            })?;
-            let page = self.store.list_records(organization, after, size).await?;
-            Ok(ListRecordsResponse {
-                next_page_token: page.next.map_or_else(String::new, |next| {
-                    self.page_tokens.seal(organization, List::Records, &next)
-                }),
-                records: page.items.into_iter().map(record_to_proto).collect(),
-            })
-        };
-        self.gate.admit("ListRecords", request, &[Permission::RecordsRead], list).await
+        let (call, request) = Call::authorize(request, &[Permission::RecordsRead])?;
+        let organization = call.caller().organization();
+        let size = page_size(request.page_size)?;
+        let after = page_start(&request.page_token, |token| {
+            self.page_tokens.open(organization, List::Records, token)
+        })?;
+        let page = self.store.list_records(organization, after, size).await?;
+        Ok(Response::new(ListRecordsResponse {
+            next_page_token: page.next.map_or_else(String::new, |next| {
+                self.page_tokens.seal(organization, List::Records, &next)
+            }),
+            records: page.items.into_iter().map(record_to_proto).collect(),
+        }))
     }
 }
 

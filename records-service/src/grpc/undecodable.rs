@@ -1,15 +1,17 @@
 //! Requests that tonic refuses before any method sees them: they get an answer of our vocabulary as
 //! well.
 
-use http::Response;
+use std::sync::Arc;
+
+use axum::response::Response;
 use tonic::{Code, Status};
 
 use crate::error::Error;
 
 /// Names what is wrong with a request that could not be decoded. Whatever our methods answer has
 /// details, so an error without any is tonic's own.
-pub(crate) fn name_undecodable<B: Default>(response: Response<B>) -> Response<B> {
-    let Some(status) = Status::from_header_map(response.headers()) else { return response };
+pub(super) fn name_undecodable(response: Response) -> Response {
+    let Some(status) = response.extensions().get::<Status>() else { return response };
     if !status.details().is_empty() {
         return response;
     }
@@ -23,6 +25,8 @@ pub(crate) fn name_undecodable<B: Default>(response: Response<B>) -> Response<B>
         Code::OutOfRange => Error::invalid("", "TOO_LARGE", "The request is too large."),
         _ => return response,
     };
-    tracing::info!(code = ?status.code(), error = status.message(), "refused an undecodable request");
-    error.to_status().into_http()
+    let cause = status.clone();
+    let mut status = error.into_status();
+    status.set_source(Arc::new(cause));
+    status.into_http()
 }

@@ -5,8 +5,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_sdk_dynamodb::{
     error::SdkError,
+    operation::query::builders::QueryFluentBuilder,
     types::{DeleteRequest, WriteRequest},
 };
+use service_kit::trace::TraceContext;
+use uuid::Uuid;
 
 use super::{
     Item, ORGANIZATION_ID, Store,
@@ -31,6 +34,15 @@ pub(crate) struct Unsent {
     pub organization_id: String,
     /// The event as it goes on the queue.
     pub payload: String,
+    /// The step of a trace in which the event was made, as it says itself.
+    pub trace: Option<TraceContext>,
+}
+
+/// Unsent events of a shard, in figures.
+pub(crate) struct UnsentCount {
+    pub(crate) count: u32,
+    /// When the first of them was committed.
+    pub(crate) oldest: Option<SystemTime>,
 }
 
 /// Where an answer about the outbox ended.
@@ -55,6 +67,7 @@ impl Unsent {
             event_id: event.id.to_string(),
             organization_id: event.data.organization_id.clone(),
             payload: event.to_json(),
+            trace: TraceContext::parse(&event.traceparent),
         }
     }
 
@@ -63,9 +76,10 @@ impl Unsent {
     pub(crate) fn of_size(bytes: usize) -> Self {
         Self {
             shard: shard_key(0),
-            event_id: uuid::Uuid::now_v7().to_string(),
+            event_id: Uuid::now_v7().to_string(),
             organization_id: "org_acme".to_owned(),
             payload: "x".repeat(bytes),
+            trace: None,
         }
     }
 
@@ -91,11 +105,13 @@ impl Unsent {
 
     fn from_row(item: Item) -> Result<Self, RowError> {
         let mut row = Row(item);
+        let payload = row.text("Payload")?;
         Ok(Self {
             shard: row.text("Shard")?,
             event_id: row.text("Event_ID")?,
             organization_id: row.text(ORGANIZATION_ID)?,
-            payload: row.text("Payload")?,
+            trace: Event::trace_of(&payload),
+            payload,
         })
     }
 }
@@ -115,14 +131,7 @@ impl Store {
         after: Option<RowKey>,
     ) -> Result<UnsentRows, Error> {
         let answer = self
-            .client
-            .query()
-            .table_name(&self.tables.outbox)
-            .key_condition_expression("#shard = :shard AND #event < :bound")
-            .expression_attribute_names("#shard", "Shard")
-            .expression_attribute_names("#event", "Event_ID")
-            .expression_attribute_values(":shard", text(shard_key(shard)))
-            .expression_attribute_values(":bound", text(earliest_id(SystemTime::now() - age)))
+            .query_unsent(shard, age)
             .set_exclusive_start_key(after.map(|key| key.0))
             .limit(100)
             .send()
@@ -140,6 +149,51 @@ impl Store {
             found,
             next: answer.last_evaluated_key.map(RowKey),
         })
+    }
+
+    /// How many unsent events of a shard are at least as old as `age`, counted up to `limit`.
+    ///
+    /// # Errors
+    /// When DynamoDB does not answer.
+    pub(crate) async fn count_unsent_events(
+        &self,
+        shard: u8,
+        age: Duration,
+        limit: u32,
+    ) -> Result<UnsentCount, Error> {
+        let mut unsent = UnsentCount { count: 0, oldest: None };
+        let mut start = None;
+        loop {
+            let answer = self
+                .query_unsent(shard, age)
+                .projection_expression("#event")
+                .set_exclusive_start_key(start)
+                .limit(i32::try_from(limit - unsent.count).unwrap_or(i32::MAX))
+                .send()
+                .await
+                .map_err(failure::of)?;
+            for row in answer.items.unwrap_or_default() {
+                unsent.count += 1;
+                if unsent.oldest.is_none() {
+                    unsent.oldest = Row(row).text("Event_ID").ok().and_then(|id| time_of(&id));
+                }
+            }
+            start = answer.last_evaluated_key;
+            if start.is_none() || unsent.count >= limit {
+                return Ok(unsent);
+            }
+        }
+    }
+
+    fn query_unsent(&self, shard: u8, age: Duration) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.tables.outbox)
+            .key_condition_expression("#shard = :shard AND #event < :bound")
+            .expression_attribute_names("#shard", "Shard")
+            .expression_attribute_names("#event", "Event_ID")
+            .expression_attribute_values(":shard", text(shard_key(shard)))
+            .expression_attribute_values(":bound", text(earliest_id(SystemTime::now() - age)))
     }
 
     /// Removes events that are on the queue. What is not removed is sent again, which its consumers
@@ -242,4 +296,10 @@ fn millis(time: SystemTime) -> u64 {
 /// The id that sorts before all of this time and later.
 fn earliest_id(time: SystemTime) -> String {
     uuid::Builder::from_unix_timestamp_millis(millis(time), &[0; 10]).into_uuid().to_string()
+}
+
+/// When an id was made.
+fn time_of(id: &str) -> Option<SystemTime> {
+    let (seconds, nanos) = Uuid::try_parse(id).ok()?.get_timestamp()?.to_unix();
+    UNIX_EPOCH.checked_add(Duration::new(seconds, nanos))
 }

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::{
 };
 use jiff::{SignedDuration, Timestamp, Unit};
 use service_kit::{
+    aws::is_throttle,
     identity::{Caller, Organization},
     trace::TraceContext,
 };
@@ -32,6 +33,7 @@ use crate::{
     },
     error::Error,
     failure,
+    jitter::jittered,
     request_hash::RequestHash,
 };
 
@@ -235,8 +237,7 @@ impl Store {
                     _ => Err(Error::internal(error)),
                 };
             }
-            let throttled =
-                reasons.iter().filter_map(CancellationReason::code).any(failure::is_throttle);
+            let throttled = reasons.iter().filter_map(CancellationReason::code).any(is_throttle);
             let met_another = reasons.iter().any(|r| r.code() == Some("TransactionConflict"));
             if !throttled && !met_another {
                 return Err(Error::internal(error));
@@ -262,12 +263,6 @@ fn cancellation_reasons(
         E::TransactionCanceledException(canceled) => canceled.cancellation_reasons().to_vec(),
         _ => Vec::new(),
     }
-}
-
-/// Between half of `pause` and the whole of it.
-fn jittered(pause: Duration) -> Duration {
-    let random = Uuid::new_v4().as_bytes()[0];
-    pause / 2 + pause.mul_f64(f64::from(random) / 512.0)
 }
 
 /// To the millisecond, as it is stored and shown.

@@ -22,6 +22,8 @@ const RETENTION_SECONDS: &str = "1209600";
 /// The most that SQS takes, 1 MiB. Older queues were made with 256 KiB, and an event may be a
 /// little larger.
 const MAX_MESSAGE_BYTES: u32 = 1_048_576;
+/// What the name of a dead-letter queue ends in, after that of its queue.
+const DEAD_LETTERS: &str = "-dlq";
 /// How long a new queue may be unknown to SQS itself, which says "at least one second".
 /// Source: "`CreateQueue`" in the Amazon SQS API Reference.
 const NEW_QUEUE_PATIENCE: Duration = Duration::from_secs(20);
@@ -34,28 +36,51 @@ type Attributes = HashMap<QueueAttributeName, String>;
 /// When SQS refuses a call or does not answer.
 pub(crate) async fn provision(sdk: &SdkConfig, name: &str) -> Result<String, ProvisionError> {
     let client = Client::new(sdk);
-    let dead_letters = format!("{name}-dlq");
-    let mut wanted = Attributes::from([
+    let mut attributes = Attributes::from([
         (QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_owned()),
         (QueueAttributeName::MaximumMessageSize, MAX_MESSAGE_BYTES.to_string()),
+        (QueueAttributeName::SqsManagedSseEnabled, true.to_string()),
     ]);
-    let (_, found) = ensure(&client, &dead_letters, &wanted).await?;
-    let redrive = json!({
-        "deadLetterTargetArn": found.get(&QueueAttributeName::QueueArn),
-        "maxReceiveCount": MAX_RECEIPTS,
-    });
-    wanted.insert(QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_owned());
-    wanted.insert(QueueAttributeName::RedrivePolicy, redrive.to_string());
-    let (url, _) = ensure(&client, name, &wanted).await?;
+    let dead_letters = format!("{name}{DEAD_LETTERS}");
+    let (_, dead_letters_arn) = ensure(&client, &dead_letters, &attributes, |arn| {
+        let source = arn.strip_suffix(DEAD_LETTERS).unwrap_or(arn);
+        let redrive = json!({ "redrivePermission": "byQueue", "sourceQueueArns": [source] });
+        Attributes::from([
+            (QueueAttributeName::RedriveAllowPolicy, redrive.to_string()),
+            (QueueAttributeName::Policy, tls_only(arn)),
+        ])
+    })
+    .await?;
+    let redrive =
+        json!({ "deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": MAX_RECEIPTS });
+    attributes.insert(QueueAttributeName::VisibilityTimeout, VISIBILITY_SECONDS.to_owned());
+    attributes.insert(QueueAttributeName::RedrivePolicy, redrive.to_string());
+    let policy = |arn: &str| Attributes::from([(QueueAttributeName::Policy, tls_only(arn))]);
+    let (url, _) = ensure(&client, name, &attributes, policy).await?;
     Ok(url)
 }
 
-/// Answers with the queue's URL and the attributes that it had when it was found or made.
+/// A policy of a queue under which nobody speaks to it in the clear.
+fn tls_only(arn: &str) -> String {
+    let statement = json!({
+        "Sid": "TlsOnly",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "sqs:*",
+        "Resource": arn,
+        "Condition": { "Bool": { "aws:SecureTransport": "false" } },
+    });
+    json!({ "Version": "2012-10-17", "Statement": [statement] }).to_string()
+}
+
+/// Makes the queue with these attributes unless it exists, and sets what is missing, including what
+/// depends on its ARN. Answers with its URL and ARN.
 async fn ensure(
     client: &Client,
     name: &str,
-    wanted: &Attributes,
-) -> Result<(String, Attributes), ProvisionError> {
+    attributes: &Attributes,
+    by_arn: impl FnOnce(&str) -> Attributes,
+) -> Result<(String, String), ProvisionError> {
     let found = client.get_queue_url().queue_name(name).send().await;
     let existing = match found {
         Ok(answer) => answer.queue_url,
@@ -65,17 +90,20 @@ async fn ensure(
     let made = existing.is_none();
     let url = match existing {
         Some(url) => url,
-        None => create(client, name, wanted).await?,
+        None => create(client, name, attributes).await?,
     };
     let found = read(client, name, &url).await?;
-    let changes = changes(name, &found, wanted);
+    let arn = found.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
+    let mut wanted = attributes.clone();
+    wanted.extend(by_arn(&arn));
+    let changes = changes(name, &found, &wanted);
     if !changes.is_empty() {
-        tracing::info!(queue = name, attributes = ?changes, "setting attributes of the queue");
+        tracing::info!(queue = name, attributes = ?changes.keys(), "setting attributes of the queue");
         let set = client.set_queue_attributes().queue_url(&url).set_attributes(Some(changes));
         set.send().await.map_err(ProvisionError::of("SetQueueAttributes", name))?;
     }
     tracing::info!(queue = name, url, made, "queue is ready");
-    Ok((url, found))
+    Ok((url, arn))
 }
 
 async fn create(
@@ -141,7 +169,7 @@ fn changes(name: &str, found: &Attributes, wanted: &Attributes) -> Attributes {
     changes
 }
 
-/// All attributes here are JSON, numbers or objects, and SQS may space them as it likes.
+/// All attributes here are JSON, and SQS may space them as it likes.
 fn parsed(attribute: &str) -> Option<Value> {
     serde_json::from_str(attribute).ok()
 }

@@ -1,0 +1,198 @@
+//! What every call of the contract goes through before anything reads its message: the limit of
+//! calls in flight, its trace, its caller and its deadline; and afterwards its line in the log and
+//! its place among the metrics. It knows headers and statuses, not what a call is about.
+
+use std::{error::Error as StdError, num::NonZeroU32, sync::Arc, time::Instant};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, header::AUTHORIZATION};
+use prometheus_client::registry::Registry;
+use service_kit::{
+    identity::{Caller, Verifier, VerifyError},
+    telemetry::Chain,
+    trace::{CURRENT, Span, TraceContext},
+};
+use tokio::sync::Semaphore;
+use tonic::{Code, Status};
+use tracing::Instrument;
+
+use super::{
+    call::Visitor,
+    deadline::timeout_of,
+    method::{Method, Methods},
+    metrics::{CallLabels, Metrics, name_of},
+    undecodable::name_undecodable,
+};
+use crate::error::Error;
+
+/// The one way in to the contract.
+pub(crate) struct Door {
+    verifier: Verifier,
+    room: Semaphore,
+    methods: Methods,
+    metrics: Metrics,
+}
+
+impl Door {
+    /// A door for callers with tokens that this verifier accepts, and for so many calls at a time.
+    #[must_use]
+    pub(crate) fn new(verifier: Verifier, limit: NonZeroU32, registry: &mut Registry) -> Arc<Self> {
+        let room = Semaphore::new(limit.get() as usize);
+        let metrics = Metrics::register(registry, limit);
+        Arc::new(Self { verifier, room, methods: Methods::of_contract(), metrics })
+    }
+
+    async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
+        let token = bearer_token(headers).ok_or(Error::Unauthenticated(None))?;
+        self.verifier.verify(token).await.map_err(|error| match error {
+            VerifyError::Unavailable => Error::Unavailable(Some(error.into())),
+            error => Error::Unauthenticated(Some(error.into())),
+        })
+    }
+}
+
+/// Lets a call in and gives its answer, before its deadline. A call that is let in has its place
+/// until its answer is made, or its caller goes away; it is not kept longer, or a caller who does
+/// not read could keep the others out. Dropping what is behind the door loses nothing, at any
+/// await.
+pub(super) async fn admit(
+    State(door): State<Arc<Door>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    // Nobody queues here: those who are let in would wait behind those who have given up.
+    let Ok(_place) = door.room.try_acquire() else {
+        door.metrics.shed.inc();
+        return Error::Throttled(None).into_status().into_http();
+    };
+    let method = door.methods.at(request.uri().path());
+    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
+    let span = Span::server(method.path, traceparent.and_then(TraceContext::parse));
+    let trace = span.context();
+    let mut underway = Underway::begin(&door.metrics, method, span);
+
+    let timeout = timeout_of(request.headers());
+    let handled = async {
+        let caller = door.authenticate(request.headers()).await?;
+        tracing::Span::current().record("org.id", caller.organization().id());
+        request.extensions_mut().insert(Visitor { caller, trace });
+        Ok(name_undecodable(next.run(request).await))
+    };
+    let answered = async {
+        let result = match tokio::time::timeout(timeout, handled).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::DeadlineExceeded),
+        };
+        let response = result.unwrap_or_else(|error| error.into_status().into_http());
+        underway.answered_with(&response);
+        response
+    };
+    let lines = tracing::info_span!(
+        "call",
+        method = method.name,
+        trace_id = trace.trace_id(),
+        org.id = tracing::field::Empty
+    );
+    CURRENT.scope(trace, answered.instrument(lines)).await
+}
+
+/// A call that was let in. What came of it is measured when it is dropped, so that a call whose
+/// caller went away counts as well.
+struct Underway<'a> {
+    metrics: &'a Metrics,
+    method: Method,
+    started: Instant,
+    code: Code,
+    span: Span,
+}
+
+impl<'a> Underway<'a> {
+    fn begin(metrics: &'a Metrics, method: Method, span: Span) -> Self {
+        metrics.in_flight.inc();
+        Self { metrics, method, started: Instant::now(), code: Code::Cancelled, span }
+    }
+
+    /// Notes the answer, and writes the one line about the call, with the whole chain of causes
+    /// where it failed.
+    fn answered_with(&mut self, response: &Response) {
+        let duration_ms = self.started.elapsed().as_secs_f64() * 1000.0;
+        // An error leaves itself with the answer that it becomes; tonic's answer to a method that
+        // it does not know has the headers of one only.
+        let status = response.extensions().get::<Status>().cloned();
+        let status = status.or_else(|| Status::from_header_map(response.headers()));
+        let Some(status) = status else {
+            self.code = Code::Ok;
+            tracing::debug!(code = "Ok", duration_ms, "answered");
+            return;
+        };
+        let code = status.code();
+        self.code = code;
+        let error = Chain(status.source().unwrap_or(&status));
+        match code {
+            Code::Internal => tracing::error!(?code, duration_ms, %error, "failed"),
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
+                tracing::warn!(?code, duration_ms, %error, "failed");
+            }
+            _ => tracing::info!(?code, duration_ms, %error, "refused"),
+        }
+    }
+}
+
+impl Drop for Underway<'_> {
+    fn drop(&mut self) {
+        let Method { service, name, .. } = self.method;
+        let code = name_of(self.code);
+        let labels = CallLabels { service, method: name, code };
+        self.metrics.durations.get_or_create(&labels).observe(self.started.elapsed().as_secs_f64());
+        self.metrics.in_flight.dec();
+        self.span.set("rpc.system", "grpc");
+        self.span.set("rpc.service", service);
+        self.span.set("rpc.method", name);
+        self.span.set("rpc.grpc.status_code", i64::from(i32::from(self.code)));
+        // Source: OpenTelemetry, "Semantic Conventions for gRPC": the rest is the caller's doing.
+        if let Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::Unavailable
+        | Code::DataLoss = self.code
+        {
+            self.span.fail(code);
+        }
+    }
+}
+
+/// The one bearer token of a call. Two are as bad as none: it is not ours to choose.
+fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let (value, None) = (values.next()?.to_str().ok()?, values.next()) else { return None };
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_single_bearer_token_counts() {
+        let with = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(AUTHORIZATION, value.parse().unwrap());
+            }
+            bearer_token(&headers).map(ToOwned::to_owned)
+        };
+
+        assert_eq!(with(&["Bearer abc"]).as_deref(), Some("abc"));
+        assert_eq!(with(&["bearer abc"]).as_deref(), Some("abc"));
+        assert_eq!(with(&[]), None);
+        assert_eq!(with(&["abc"]), None);
+        assert_eq!(with(&["Basic abc"]), None);
+        assert_eq!(with(&["Bearer abc", "Bearer def"]), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! What is measured of the calls of the gRPC port. The names are explained in `docs/metrics.md`.
+
+use std::num::NonZeroU32;
+
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+use service_kit::metrics::durations;
+use tonic::Code;
+
+/// The measures of calls.
+pub(super) struct Metrics {
+    pub(super) durations: Family<CallLabels, Histogram, fn() -> Histogram>,
+    pub(super) in_flight: Gauge,
+    pub(super) shed: Counter,
+}
+
+/// Which call this was, and what came of it. Nothing here says whose it was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct CallLabels {
+    pub(super) service: &'static str,
+    pub(super) method: &'static str,
+    pub(super) code: &'static str,
+}
+
+impl Metrics {
+    pub(super) fn register(registry: &mut Registry, limit: NonZeroU32) -> Self {
+        let durations = Family::new_with_constructor(durations as fn() -> Histogram);
+        let help = "Calls of the contract that were admitted";
+        registry.register("grpc_server_request_duration_seconds", help, durations.clone());
+        let in_flight = Gauge::default();
+        let help = "Calls admitted and not yet answered";
+        registry.register("grpc_server_requests_in_flight", help, in_flight.clone());
+        let most: Gauge = Gauge::default();
+        most.set(limit.get().into());
+        registry.register("grpc_server_requests_limit", "How many may be in flight", most);
+        let shed = Counter::default();
+        let help = "Calls not admitted because as many were in flight as may be";
+        registry.register("grpc_server_requests_shed", help, shed.clone());
+        Self { durations, in_flight, shed }
+    }
+}
+
+/// As gRPC's own specification writes it.
+pub(super) fn name_of(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
