@@ -31,7 +31,7 @@ use crate::shutdown::{self, CancellationToken};
 
 /// How long a probe may take to read its answer at the end.
 const DRAIN: Duration = Duration::from_secs(1);
-/// Source: OpenMetrics 1.0, "Protocol Negotiation".
+/// The content type of the text format, by version 1.0 of its specification.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the process takes work. It begins as not ready.

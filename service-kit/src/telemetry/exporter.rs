@@ -47,9 +47,8 @@ impl Exporter {
             return Self(None);
         }
         let Some(endpoint) = endpoint(env) else { return Self(None) };
-        check_protocol(env);
-        check_sampler(env);
-        let Some(timeout) = timeout(env) else { return Self(None) };
+        let (spoken, sampled, timeout) = (check_protocol(env), check_sampler(env), timeout(env));
+        let (true, true, Some(timeout)) = (spoken, sampled, timeout) else { return Self(None) };
         match provider(&endpoint, timeout, resource(env, process)) {
             Ok(provider) => {
                 trace::record_with(provider.tracer("org-records"));
@@ -95,33 +94,36 @@ fn specific(env: &Environment, name: &str) -> String {
 }
 
 /// A collector's gRPC port would not understand us, and nobody would know why.
-fn check_protocol(env: &mut Environment) {
+fn check_protocol(env: &mut Environment) -> bool {
     let variable = specific(env, "PROTOCOL");
-    if env.optional(&variable).is_some_and(|protocol| protocol != "http/protobuf") {
+    let spoken = env.optional(&variable).is_none_or(|protocol| protocol == "http/protobuf");
+    if !spoken {
         env.mistake(&variable, "only http/protobuf is spoken here");
     }
+    spoken
 }
 
 /// The SDK reads these itself, and takes every trace where it does not understand them.
-fn check_sampler(env: &mut Environment) {
-    const SAMPLER: &str = "OTEL_TRACES_SAMPLER";
-    const ARGUMENT: &str = "OTEL_TRACES_SAMPLER_ARG";
-
-    match env.optional(SAMPLER) {
+fn check_sampler(env: &mut Environment) -> bool {
+    let (variable, problem) = match env.optional("OTEL_TRACES_SAMPLER") {
         None
         | Some("always_on" | "always_off" | "parentbased_always_on" | "parentbased_always_off") => {
+            return true;
         }
         Some("traceidratio" | "parentbased_traceidratio") => {
-            let ratio = env.optional(ARGUMENT).and_then(|text| text.parse::<f64>().ok());
-            if !ratio.is_some_and(|ratio| (0.0..=1.0).contains(&ratio)) {
-                env.mistake(ARGUMENT, "must be a number from 0 to 1");
+            let ratio = env.optional("OTEL_TRACES_SAMPLER_ARG").map(str::parse::<f64>);
+            if ratio.is_some_and(|it| it.is_ok_and(|it| (0.0..=1.0).contains(&it))) {
+                return true;
             }
+            ("OTEL_TRACES_SAMPLER_ARG", "must be a number from 0 to 1")
         }
-        Some(_) => env.mistake(
-            SAMPLER,
+        Some(_) => (
+            "OTEL_TRACES_SAMPLER",
             "must be always_on, always_off or traceidratio, or one of these after parentbased_",
         ),
-    }
+    };
+    env.mistake(variable, problem);
+    false
 }
 
 /// How long an export may take.
@@ -212,5 +214,62 @@ impl HttpClient for Sender {
             Err(error) => self.report(&Chain(error.as_ref())),
         }
         outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_collector_nothing_is_exported_and_nothing_checked() {
+        let cases: [&[(&str, &str)]; 2] = [
+            &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), ("OTEL_TRACES_SAMPLER", "sometimes")],
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere"), ("OTEL_SDK_DISABLED", "True")],
+        ];
+        for variables in cases {
+            let mut env = Environment::from_pairs(variables.iter().copied());
+
+            let exporter = Exporter::from_environment(&mut env, "test");
+
+            assert!(exporter.0.is_none() && env.finish(Some(())).is_ok(), "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_named_by_its_variable() {
+        const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+        let mistakes = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://collector"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+            ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s"),
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ];
+        for (variable, text) in mistakes {
+            let mut env = Environment::from_pairs([ENDPOINT, (variable, text)]);
+
+            let exporter = Exporter::from_environment(&mut env, "test");
+
+            let mistakes = env.finish(Some(())).unwrap_err().to_string();
+            assert!(mistakes.contains("1 mistake(s)"), "{mistakes}");
+            assert!(mistakes.contains(&format!("\n  {variable}: ")), "{mistakes}");
+            assert!(exporter.0.is_none(), "{variable}");
+        }
+    }
+
+    #[test]
+    fn traces_have_a_path_of_their_own_unless_their_endpoint_is_given_whole() {
+        let cases = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318", "http://c:4318/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://c/otlp/", "https://c/otlp/v1/traces"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c/t", "http://c/t"),
+        ];
+        for (variable, text, url) in cases {
+            let mut env = Environment::from_pairs([(variable, text)]);
+
+            assert_eq!(endpoint(&mut env).unwrap().as_str(), url);
+        }
     }
 }
