@@ -41,8 +41,7 @@ const GRACE: Duration = LONGEST_TIMEOUT.saturating_add(Duration::from_secs(5));
 /// How long nothing is accepted after the operating system refused, for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-type Connection =
-    http2::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>, TokioExecutor>;
+type Connection = http2::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>, TokioExecutor>;
 
 /// What connections may be and do.
 #[derive(Debug, Clone, Copy)]
