@@ -24,10 +24,6 @@ pub(crate) struct Arguments {
     #[arg(long, env = "DEV_STACK_DATA", value_name = "FOLDER", global = true)]
     data: Option<PathBuf>,
 
-    /// The folder in which the secrets of the services are kept [default: secrets, with the data]
-    #[arg(long, env = "DEV_STACK_SECRETS", value_name = "FOLDER", global = true)]
-    secrets: Option<PathBuf>,
-
     /// The address of this machine to listen on; 0.0.0.0 opens it to other machines
     #[arg(long, env = "DEV_STACK_BIND", value_name = "ADDRESS", default_value_t = Ipv4Addr::LOCALHOST.into(), global = true)]
     bind: IpAddr,
@@ -129,7 +125,6 @@ impl Arguments {
             },
             bind: self.bind,
             storage: Storage::Folder(self.data()),
-            secrets: self.secrets.clone(),
             open_controls: self.open_controls,
             issuer: self.issuer.clone(),
             app_url: self.app_url.clone(),

@@ -4,7 +4,6 @@
 use std::{
     fs::File,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
 };
 
 use super::{StackPorts, secrets::Secrets};
@@ -25,9 +24,6 @@ pub struct EmulatorOptions {
     pub bind: IpAddr,
     /// Where everything is kept.
     pub storage: Storage,
-    /// Where the secrets of the services are kept, so that they can be given nothing else of the
-    /// storage; `None` means with everything else.
-    pub secrets: Option<PathBuf>,
     /// Whether `/local` of Auth0 answers other machines too.
     pub open_controls: bool,
     /// The issuer as browsers and services reach it; `None` means `http://localhost:<port>/`.
@@ -58,14 +54,12 @@ impl Emulators {
     /// # Errors
     /// What the first that does not start says.
     pub async fn start(options: EmulatorOptions) -> Result<Self, Error> {
-        let EmulatorOptions { ports, bind, storage, secrets, open_controls, issuer, app_url } =
-            options;
+        let EmulatorOptions { ports, bind, storage, open_controls, issuer, app_url } = options;
         let at = |port| SocketAddr::new(bind, port);
         let default_url = || format!("http://localhost:{}", ports.app);
         let app_url = app_url.map_or_else(default_url, |url| url.trim_end_matches('/').to_owned());
         let lock = storage::lock(&storage)?;
-        let in_storage = || storage.child("secrets");
-        let secrets = Secrets::open(&secrets.map_or_else(in_storage, Storage::Folder))?;
+        let secrets = Secrets::open(&storage.child("secrets"))?;
         let auth0 = Auth0::start(Auth0Options {
             address: at(ports.auth0),
             issuer,

@@ -66,7 +66,6 @@ impl StackOptions {
                 ports: StackPorts::free()?,
                 bind: Ipv4Addr::LOCALHOST.into(),
                 storage: Storage::Memory,
-                secrets: None,
                 open_controls: false,
                 issuer: None,
                 app_url: None,
