@@ -10,10 +10,12 @@ mod failure;
 mod grpc;
 mod jitter;
 mod page_token;
+mod preflight;
 mod provision;
 mod request_hash;
 mod store;
 
 pub use app::{App, StartError};
 pub use audit::AuditApp;
+pub use preflight::{preflight_audit, preflight_serve};
 pub use provision::provision;

@@ -2,15 +2,17 @@
 
 use std::{error::Error, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use records_service::{
     App, AuditApp,
     config::{self, AuditConfig, ProvisionConfig, ServeConfig},
-    provision,
+    preflight_audit, preflight_serve, provision,
 };
 use service_kit::{
     config::{Environment, Mistakes},
-    healthcheck, shutdown,
+    healthcheck,
+    preflight::Report,
+    shutdown,
     telemetry::{self, Chain, Exporter, LogSettings},
 };
 
@@ -36,16 +38,46 @@ enum Command {
     Audit,
     /// Make the tables, the queue and its dead-letter queue where they are missing
     Provision,
+    /// Check that a process has all it needs, without changing anything
+    ///
+    /// Run it with the environment and the rights (role, service account) of the process. It looks at
+    /// configuration, credentials, tables, queue, every right by a call that changes nothing, issuer
+    /// and clock, for 20 seconds at most, and prints what is wrong and what mends it.
+    ///
+    /// Exits with 0 if the process can run, with 1 if not, and with 2 for mistakes in the
+    /// configuration.
+    Preflight {
+        /// The process to check for
+        process: Process,
+    },
     /// Ask whether the process in this container is ready: exits with 0 or 1
     Healthcheck,
 }
+
+/// What `preflight` checks for.
+#[derive(Clone, Copy, ValueEnum)]
+enum Process {
+    /// `records-service serve`
+    Serve,
+    /// `records-service audit`
+    Audit,
+}
+
+/// The report of `preflight`, which has been printed, is bad.
+#[derive(Debug, thiserror::Error)]
+#[error("the process cannot run")]
+struct Grounded;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut env = Environment::of_process();
-    telemetry::init(&LogSettings::from_environment(&mut env));
+    let log = LogSettings::from_environment(&mut env);
+    // The report of a preflight is for people, and says what the log would.
+    if !matches!(arguments.command, Command::Preflight { .. }) {
+        telemetry::init(&log);
+    }
     let _failpoints = fail::FailScenario::setup();
     match run(&arguments.command, env) {
         Ok(()) => ExitCode::SUCCESS,
@@ -54,6 +86,7 @@ fn main() -> ExitCode {
             println!("not ready: {}", Chain(failure.as_ref()));
             ExitCode::FAILURE
         }
+        Err(failure) if failure.is::<Grounded>() => ExitCode::FAILURE,
         Err(failure) if failure.is::<Mistakes>() => {
             eprintln!("records-service: {failure}");
             ExitCode::from(2)
@@ -94,8 +127,23 @@ fn run(command: &Command, mut env: Environment) -> Result<(), Failure> {
                 Ok(())
             })
         }
+        Command::Preflight { process: Process::Serve } => {
+            let _exporter = Exporter::from_environment(&mut env, "serve");
+            let config = ServeConfig::read(env)?;
+            block_on(async { print(&Box::pin(preflight_serve(&config)).await) })
+        }
+        Command::Preflight { process: Process::Audit } => {
+            let _exporter = Exporter::from_environment(&mut env, "audit");
+            let config = AuditConfig::read(env)?;
+            block_on(async { print(&Box::pin(preflight_audit(&config)).await) })
+        }
         Command::Healthcheck => Ok(healthcheck::run(config::ops_address(env)?)?),
     }
+}
+
+fn print(report: &Report) -> Result<(), Failure> {
+    println!("{report}");
+    if report.is_good() { Ok(()) } else { Err(Grounded.into()) }
 }
 
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {

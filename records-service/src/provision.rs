@@ -10,7 +10,7 @@ use crate::{
     audit::queue,
     config::ProvisionConfig,
     error::Cause,
-    store::tables::{Provisioner, shapes},
+    store::tables::{self, Provisioner},
 };
 
 /// The longest pause between two looks at something that AWS is still making.
@@ -59,7 +59,13 @@ impl ProvisionError {
 pub async fn provision(config: &ProvisionConfig) -> Result<String, ProvisionError> {
     let sdk = unhurried(&aws::load().await?);
     let provisioner = Provisioner::new(&sdk, config.protection);
-    for shape in shapes(&config.tables, &config.sessions_table) {
+    let shapes = [
+        tables::records(&config.tables.records),
+        tables::outbox(&config.tables.outbox),
+        tables::trail(&config.tables.audit),
+        service_kit::tables::sessions(&config.sessions_table),
+    ];
+    for shape in shapes {
         provisioner.ensure(&shape).await?;
     }
     queue::provision(&sdk, &config.queue_name).await

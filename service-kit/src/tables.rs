@@ -66,11 +66,11 @@ impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key { found, expected } => {
-                write!(f, "its key is {found}, but must be {expected}")
+                write!(f, "its key is {found} instead of {expected}")
             }
             Self::NoIndex(name) => write!(f, "it has no index {name}"),
             Self::IndexKey { name, found, expected } => {
-                write!(f, "the key of its index {name} is {found}, but must be {expected}")
+                write!(f, "the key of its index {name} is {found} instead of {expected}")
             }
             Self::IndexRows(name) => write!(f, "its index {name} does not hold whole rows"),
         }

@@ -17,8 +17,10 @@ use url::Url;
 
 use crate::{config::has_fifo_suffix, error::Error, failure, store::outbox::Unsent};
 
+mod preflight;
 mod provision;
 
+pub(crate) use preflight::{QueueRight, check};
 pub(crate) use provision::provision;
 
 /// The most messages of one batch. Source: "Amazon SQS message quotas".

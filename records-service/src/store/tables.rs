@@ -1,5 +1,5 @@
-//! Makes the tables, as `provision` does. What exists is checked and left as it is, but for
-//! protection that is missing.
+//! What our tables look like, and making them, as `provision` does. What exists is checked and left
+//! as it is, but for protection that is missing.
 
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
     types::{
-        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
-        PointInTimeRecoverySpecification, PointInTimeRecoveryStatus, Projection, ProjectionType,
-        ScalarAttributeType, TableDescription, TableStatus, TimeToLiveDescription,
-        TimeToLiveSpecification, TimeToLiveStatus,
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, PointInTimeRecoverySpecification,
+        PointInTimeRecoveryStatus, Projection, ProjectionType, ScalarAttributeType,
+        TableDescription, TableStatus, TimeToLiveDescription, TimeToLiveSpecification,
+        TimeToLiveStatus,
     },
 };
+use service_kit::tables::{IndexShape, TableShape, key_schema};
 
 use crate::provision::{ProvisionError, until};
 
@@ -23,73 +24,36 @@ const TABLE_PATIENCE: Duration = Duration::from_mins(5);
 /// point-in-time recovery with `ContinuousBackupsUnavailableException`.
 const BACKUPS_PATIENCE: Duration = Duration::from_mins(5);
 
-/// How a table must look. All keys are texts.
-pub(crate) struct TableShape<'a> {
-    /// Its name.
-    pub name: &'a str,
-    /// The partition key.
-    pub hash: &'static str,
-    /// The sort key, if it has one.
-    pub range: Option<&'static str>,
-    /// Its one index, if it has one.
-    pub index: Option<IndexShape>,
-    /// The attribute with the time at which DynamoDB deletes a row, if rows end.
-    pub expiry: Option<&'static str>,
+/// The table of records, and of what requests have made.
+pub(crate) fn records(name: &str) -> TableShape<'_> {
+    TableShape {
+        name,
+        hash: "Organization_ID",
+        range: Some("Record_ID"),
+        index: None,
+        expiry: Some("Expires_At"),
+    }
 }
 
-/// How an index must look.
-pub(crate) struct IndexShape {
-    /// Its name.
-    pub name: &'static str,
-    /// The partition key.
-    pub hash: &'static str,
-    /// The sort key, if it has one.
-    pub range: Option<&'static str>,
-    /// Whether it holds whole rows, or keys only.
-    pub whole_rows: bool,
+/// The table of events that are committed and not yet on the queue.
+pub(crate) fn outbox(name: &str) -> TableShape<'_> {
+    TableShape { name, hash: "Shard", range: Some("Event_ID"), index: None, expiry: None }
 }
 
-/// The tables in the order of the architecture's table of them.
-#[must_use]
-pub(crate) fn shapes<'a>(
-    tables: &'a crate::config::Tables,
-    sessions: &'a str,
-) -> [TableShape<'a>; 4] {
-    [
-        TableShape {
-            name: &tables.records,
+/// The table of the audit trail.
+pub(crate) fn trail(name: &str) -> TableShape<'_> {
+    TableShape {
+        name,
+        hash: "Organization_ID",
+        range: Some("Event_ID"),
+        index: Some(IndexShape {
+            name: "by-record",
             hash: "Organization_ID",
-            range: Some("Record_ID"),
-            index: None,
-            expiry: Some("Expires_At"),
-        },
-        TableShape {
-            name: &tables.outbox,
-            hash: "Shard",
-            range: Some("Event_ID"),
-            index: None,
-            expiry: None,
-        },
-        TableShape {
-            name: &tables.audit,
-            hash: "Organization_ID",
-            range: Some("Event_ID"),
-            index: Some(IndexShape {
-                name: "by-record",
-                hash: "Organization_ID",
-                range: Some("Record_Version"),
-                whole_rows: true,
-            }),
-            expiry: None,
-        },
-        TableShape {
-            name: sessions,
-            hash: "Session_Hash",
-            range: None,
-            index: Some(IndexShape { name: "by-sid", hash: "Sid", range: None, whole_rows: false }),
-            expiry: Some("Expires_At"),
-        },
-    ]
+            range: Some("Record_Version"),
+            whole_rows: true,
+        }),
+        expiry: None,
+    }
 }
 
 /// Makes tables. It needs rights that no running service has.
@@ -271,15 +235,6 @@ fn is_protected(table: &TableDescription) -> bool {
     table.deletion_protection_enabled() == Some(true)
 }
 
-fn key_schema(hash: &str, range: Option<&str>) -> Vec<KeySchemaElement> {
-    let element = |name: &str, kind| {
-        let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-        element.expect("it has a name and a type")
-    };
-    let hash = std::iter::once(element(hash, KeyType::Hash));
-    hash.chain(range.map(|range| element(range, KeyType::Range))).collect()
-}
-
 /// The attributes of all keys, each once.
 fn key_attributes(shape: &TableShape<'_>) -> Vec<&'static str> {
     let index = shape.index.iter().flat_map(|index| [Some(index.hash), index.range]);
@@ -291,56 +246,13 @@ fn key_attributes(shape: &TableShape<'_>) -> Vec<&'static str> {
 }
 
 fn check_shape(shape: &TableShape<'_>, table: &TableDescription) -> Result<(), ProvisionError> {
-    check_key(shape.name, "key", table, table.key_schema(), &key_schema(shape.hash, shape.range))?;
-    let Some(index) = &shape.index else { return Ok(()) };
-    let found = table
-        .global_secondary_indexes()
-        .iter()
-        .find(|found| found.index_name() == Some(index.name))
-        .ok_or_else(|| {
-            ProvisionError::OtherShape(format!(
-                "the table {} exists without its index {}",
-                shape.name, index.name
-            ))
-        })?;
-    let what = format!("key of its index {}", index.name);
-    let expected = key_schema(index.hash, index.range);
-    check_key(shape.name, &what, table, found.key_schema(), &expected)?;
-    let projection = found.projection().and_then(Projection::projection_type);
-    if index.whole_rows && projection != Some(&ProjectionType::All) {
-        return Err(ProvisionError::OtherShape(format!(
-            "the table {} exists, but its index {} does not hold whole rows",
-            shape.name, index.name
-        )));
-    }
-    Ok(())
-}
-
-fn check_key(
-    name: &str,
-    what: &str,
-    table: &TableDescription,
-    found: &[KeySchemaElement],
-    expected: &[KeySchemaElement],
-) -> Result<(), ProvisionError> {
-    let spelled = |key: &[KeySchemaElement], kind: &dyn Fn(&str) -> String| -> String {
-        let mut parts: Vec<_> = key
-            .iter()
-            .map(|e| format!("{} {} ({})", e.key_type, e.attribute_name, kind(&e.attribute_name)))
-            .collect();
-        parts.sort_unstable();
-        parts.join(", ")
-    };
-    let kind = |attribute: &str| {
-        let definitions = table.attribute_definitions();
-        let definition = definitions.iter().find(|d| d.attribute_name == attribute);
-        definition.map_or_else(|| "?".to_owned(), |d| d.attribute_type.to_string())
-    };
-    let (found, expected) = (spelled(found, &kind), spelled(expected, &|_| "S".to_owned()));
-    if found == expected {
+    let differences: Vec<_> = shape.differences(table).iter().map(ToString::to_string).collect();
+    if differences.is_empty() {
         return Ok(());
     }
     Err(ProvisionError::OtherShape(format!(
-        "the table {name} exists with another {what}: {found}, but {expected} is needed"
+        "the table {} exists, but {}",
+        shape.name,
+        differences.join(", and ")
     )))
 }

@@ -89,10 +89,8 @@ impl Verifier {
     /// Never: a URL that can be a base takes a relative path.
     #[must_use]
     pub fn new(settings: VerifierSettings, http: reqwest::Client, metrics: FetchMetrics) -> Self {
-        let keys_url = settings
-            .issuer
-            .join(jwks::PATH)
-            .expect("an http URL can be extended by a path");
+        let keys_url =
+            settings.issuer.join(jwks::PATH).expect("an http URL can be extended by a path");
         let mut validation = Validation::new(Algorithm::RS256);
         validation.leeway = SKEW.as_secs();
         validation.validate_nbf = true;

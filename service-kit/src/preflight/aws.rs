@@ -8,9 +8,10 @@ use aws_sdk_dynamodb::{
     config::ProvideCredentials,
     error::{ProvideErrorMetadata, SdkError},
 };
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 pub use super::clock::AwsClock;
-use super::{Finding, Mend, State};
+use super::{Finding, Mend, State, root_cause};
 use crate::{aws, telemetry::Chain};
 
 /// How long the SDK may look for a region, and how long for credentials: both may ask a server.
@@ -48,17 +49,17 @@ impl Account {
         (Some(account), vec![region, credentials])
     }
 
-    /// The ARN of something in this account and region. Where the account's number is not known, it
-    /// holds for any.
+    /// The ARN of something in this region, in the account of this number or else ours. Where neither
+    /// is known, it holds for any.
     #[must_use]
-    pub fn arn(&self, service: &str, resource: &str) -> String {
+    pub fn arn(&self, service: &str, number: Option<&str>, resource: &str) -> String {
         let region = self.sdk.region().map_or("", |region| region.as_ref());
         let partition = match region.split('-').next() {
             Some("cn") => "aws-cn",
             _ if region.starts_with("us-gov-") => "aws-us-gov",
             _ => "aws",
         };
-        let number = self.number.as_deref().unwrap_or("*");
+        let number = number.or(self.number.as_deref()).unwrap_or("*");
         format!("arn:{partition}:{service}:{region}:{number}:{resource}")
     }
 
@@ -73,11 +74,8 @@ impl Account {
 /// would tell.
 async fn credentials(sdk: &SdkConfig) -> Result<(Finding, Option<String>), Finding> {
     let unavailable = |problem: String| {
-        let advice = format!(
-            "{problem}; in Kubernetes give the ServiceAccount its role (Pod Identity, or IRSA with \
-             a trust policy that names it), elsewhere set AWS_ACCESS_KEY_ID and its secret"
-        );
-        Finding::new("AWS credentials", State::Missing, advice)
+        let advice = "give the pod's ServiceAccount its role (Pod Identity or IRSA): see below";
+        Finding::new("AWS credentials", State::Missing, advice).explained_by(problem)
     };
     let Some(provider) = sdk.credentials_provider() else {
         return Err(unavailable("the SDK has no source of them".to_owned()));
@@ -135,22 +133,25 @@ pub enum Obstacle {
 ///
 /// # Errors
 /// See [`Obstacle`].
-pub fn judge<T, E, R>(
-    answer: Result<T, SdkError<E, R>>,
+pub fn judge<T, E>(
+    answer: Result<T, SdkError<E, HttpResponse>>,
     intended: &[&str],
 ) -> Result<Option<T>, Obstacle>
 where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
 {
     let error = match answer {
         Ok(output) => return Ok(Some(output)),
         Err(error) => error,
     };
     let SdkError::ServiceError(answer) = &error else {
-        return Err(Obstacle::Unreachable(Chain(&error).to_string()));
+        return Err(Obstacle::Unreachable(root_cause(&error).to_string()));
     };
-    let code = answer.err().code().unwrap_or_default();
+    let Some(code) = answer.err().code() else {
+        let status = answer.raw().status().as_u16();
+        let problem = format!("an answer {status} of something that is not AWS");
+        return Err(Obstacle::Unreachable(problem));
+    };
     if intended.contains(&code) {
         return Ok(None);
     }
@@ -187,7 +188,7 @@ impl Obstacle {
                 Finding::new(what, State::Denied, advice)
             }
             Self::Unreachable(problem) => {
-                let advice = format!("no answer ({problem}): look at endpoint, network and proxy");
+                let advice = format!("look at endpoint, network and proxy: {problem}");
                 Finding::new(what, State::Unreachable, advice)
             }
             Self::Odd(message) => Finding::new(what, State::Wrong, format!("AWS says {message}")),

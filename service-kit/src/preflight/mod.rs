@@ -9,6 +9,7 @@ pub mod table;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    error::Error,
     fmt,
     time::Duration,
 };
@@ -78,6 +79,7 @@ pub struct Finding {
     what: String,
     state: State,
     advice: String,
+    detail: Option<String>,
     mend: Option<Mend>,
 }
 
@@ -91,7 +93,19 @@ impl Finding {
     /// Something in any state, and what to do about it in a few words.
     #[must_use]
     pub fn new(what: impl Into<String>, state: State, advice: impl Into<String>) -> Self {
-        Self { what: what.into(), state, advice: advice.into(), mend: None }
+        Self { what: what.into(), state, advice: advice.into(), detail: None, mend: None }
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// The same, with what is too long for a table.
+    #[must_use]
+    pub fn explained_by(self, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..self }
     }
 
     /// The same, with what mends it.
@@ -99,6 +113,16 @@ impl Finding {
     pub fn mended_by(self, mend: Mend) -> Self {
         Self { mend: Some(mend), ..self }
     }
+}
+
+/// The last cause of an error, which is the part of its chain that says most in a few words.
+#[must_use]
+pub fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
 }
 
 /// The findings of a check, unless it takes too long.
@@ -184,6 +208,11 @@ impl fmt::Display for Report {
         for finding in &self.findings {
             line(f, &finding.what, finding.state.word(), &finding.advice)?;
         }
+        for finding in &self.findings {
+            if let Some(detail) = &finding.detail {
+                writeln!(f, "\nAbout {}:\n\n  {}", finding.what, detail.replace('\n', "\n  "))?;
+            }
+        }
         for (command, mended) in self.commands() {
             writeln!(f, "\nThis mends {}:\n\n  {command}", mended.join(", "))?;
         }
@@ -200,8 +229,8 @@ impl fmt::Display for Report {
         let verdict = if bad == 0 { "can run" } else { "cannot run like this" };
         write!(
             f,
-            "\n{} {verdict}: {checks} checks, {bad} to mend, {warnings} warnings, {unchecked} \
-             unchecked",
+            "\n{} {verdict}: {checks} checked, to mend: {bad}, warnings: {warnings}, unchecked: \
+             {unchecked}",
             self.process
         )
     }
@@ -227,7 +256,8 @@ mod tests {
                 denied("table records: GetItem", "dynamodb:GetItem", "arn:records"),
                 Finding::new("table sessions", State::Missing, "make it").mended_by(command()),
                 Finding::new("queue", State::Missing, "make it").mended_by(command()),
-                Finding::new("audience", State::Unchecked, "only a token shows it"),
+                Finding::new("audience", State::Unchecked, "only a token shows it")
+                    .explained_by("Two\nlines"),
             ],
         };
 
@@ -241,6 +271,11 @@ table records: GetItem  denied       allow it: statement below
 table sessions          missing      make it
 queue                   missing      make it
 audience                unchecked    only a token shows it
+
+About audience:
+
+  Two
+  lines
 
 This mends table sessions, queue:
 
@@ -262,7 +297,7 @@ This, in the policy of the process's role, allows what is denied:
   ]
 }
 
-serve cannot run like this: 6 checks, 4 to mend, 0 warnings, 1 unchecked";
+serve cannot run like this: 6 checked, to mend: 4, warnings: 0, unchecked: 1";
         assert_eq!(report.to_string(), expected);
         assert!(!report.is_good());
     }

@@ -5,11 +5,10 @@ use reqwest::Client;
 use serde::Deserialize;
 use url::Url;
 
-use super::{Finding, State, clock};
+use super::{Finding, State, clock, root_cause};
 use crate::{
     http,
     identity::jwks::{self, FetchError},
-    telemetry::Chain,
 };
 
 /// What the provider says about itself, as far as somebody here needs it.
@@ -52,8 +51,8 @@ async fn discover(client: &Client, issuer: &Url, url: Url) -> (Vec<Finding>, Opt
     let response = match client.get(url.clone()).send().await {
         Ok(response) => response,
         Err(error) => {
-            let problem = Chain(&error);
-            let advice = format!("no answer ({problem}): look at AUTH0_DOMAIN, DNS and egress");
+            let problem = root_cause(&error);
+            let advice = format!("look at AUTH0_DOMAIN, DNS and egress: {problem}");
             return (vec![Finding::new(what, State::Unreachable, advice)], None);
         }
     };
@@ -96,7 +95,7 @@ async fn keys(client: &Client, url: &Url) -> Finding {
         Ok(keys) => Finding::ok(format!("issuer's keys ({} for RS256)", keys.len())),
         Err(error) => {
             let what = "issuer's keys";
-            let advice = format!("{url}: {}", Chain(&error));
+            let advice = format!("{}: {url}", root_cause(&error));
             let state = match &error {
                 FetchError::Http(error) if error.status().is_none() => State::Unreachable,
                 _ => State::Wrong,

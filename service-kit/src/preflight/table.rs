@@ -78,7 +78,7 @@ pub async fn check(account: &Account, used: TableUse<'_>) -> Vec<Finding> {
         Client::from_conf(Builder::from(&account.sdk).interceptor(account.clock.clone()).build());
     let name = used.shape.name;
     let what = format!("table {name}");
-    let arn = account.arn("dynamodb", &format!("table/{name}"));
+    let arn = account.arn("dynamodb", None, &format!("table/{name}"));
     Look { client, used, what, arn }.look().await
 }
 

@@ -21,7 +21,7 @@ const MAX_RECEIPTS: u32 = 5;
 const RETENTION_SECONDS: &str = "1209600";
 /// The most that SQS takes, 1 MiB. Older queues were made with 256 KiB, and an event may be a
 /// little larger.
-const MAX_MESSAGE_BYTES: u32 = 1_048_576;
+pub(super) const MAX_MESSAGE_BYTES: u32 = 1_048_576;
 /// What the name of a dead-letter queue ends in, after that of its queue.
 const DEAD_LETTERS: &str = "-dlq";
 /// How long a new queue may be unknown to SQS itself, which says "at least one second".

@@ -200,8 +200,8 @@ async fn a_table_of_another_key_is_named_and_left_alone() {
         assert_eq!(
             error,
             format!(
-                "the table {table} exists with another key: {found}, but \
-                 HASH Organization_ID (S), RANGE Record_ID (S) is needed"
+                "the table {table} exists, but its key is {found} instead of \
+                 HASH Organization_ID (S), RANGE Record_ID (S)"
             )
         );
         assert_eq!(account.table(table).await, before);
@@ -216,7 +216,7 @@ async fn a_table_without_its_index_is_named() {
 
     let error = failure(&mut account.provision());
 
-    assert_eq!(error, "the table sessions exists without its index by-sid");
+    assert_eq!(error, "the table sessions exists, but it has no index by-sid");
 }
 
 #[tokio::test(flavor = "multi_thread")]
