@@ -6,34 +6,34 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router, middleware,
     routing::{get, post},
-    serve::ListenerExt,
 };
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use service_kit::{
     aws, metrics,
     ops::{self, OpsPort, Readiness},
     shutdown::{self, CancellationToken},
 };
-use tokio::net::TcpListener;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
+    admission,
     config::Config,
     error::Error,
     oidc::CALLBACK_PATH,
     routes::{audit, callback, files, home, login, logout, records},
+    server::Server,
     site::{Site, SiteError},
     visit,
 };
 
-/// How long requests under way may take after the signal to stop.
-const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+/// How long requests under way may take after the pause: a little longer than any request may.
+const DRAIN_LIMIT: Duration = Duration::from_secs(22);
 
 /// The frontend with its ports taken, not yet answering.
 pub struct App {
-    listener: TcpListener,
+    server: Server,
     ops: OpsPort,
     readiness: Readiness,
-    router: Router,
     shutdown_pause: Duration,
 }
 
@@ -53,7 +53,7 @@ pub enum StartError {
 
 /// Every route.
 fn routes(site: Arc<Site>) -> Router {
-    let routes = Router::new()
+    let pages = Router::new()
         .route("/", get(home::start))
         .route("/home", get(home::home))
         .route("/records", get(records::list).post(records::create))
@@ -63,6 +63,8 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/auth/login", get(login::login))
         .route(CALLBACK_PATH, get(callback::callback))
         .route("/auth/logout", post(logout::logout))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&site), admission::admit));
+    let routes = pages
         .route("/static/{*path}", get(files::file))
         .route("/favicon.ico", get(files::favicon))
         .fallback(async || Error::PageNotFound)
@@ -88,14 +90,21 @@ pub async fn bind(config: Config) -> Result<App, StartError> {
     let shutdown_pause = config.shutdown_pause;
     let mut registry = metrics::registry("frontend");
     let site = Site::new(config, &aws::load().await?, &mut registry)?;
+    let open = connections(&mut registry);
     let readiness = Readiness::default();
     Ok(App {
-        listener: ops::bind(address).await?,
+        server: Server::new(ops::bind(address).await?, routes(site), open),
         ops: OpsPort::bind(ops_address, readiness.clone(), registry).await?,
         readiness,
-        router: routes(site),
         shutdown_pause,
     })
+}
+
+/// `http_server_connections`
+fn connections(registry: &mut Registry) -> Gauge {
+    let open = Gauge::default();
+    registry.register("http_server_connections", "Open connections", open.clone());
+    open
 }
 
 impl App {
@@ -104,7 +113,7 @@ impl App {
     /// # Errors
     /// When the operating system does not tell.
     pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+        self.server.address()
     }
 
     /// The address of the ops port.
@@ -115,40 +124,30 @@ impl App {
         self.ops.address()
     }
 
-    /// Answers until `stopping`, then says that it is not ready, goes on for the configured pause,
-    /// takes no new connections, and finishes what is under way. The ops port is the last to go.
+    /// Answers until `stopping`, then says that it is not ready, goes on for the configured pause
+    /// while clients leave, takes no new connections, and finishes what is under way. The ops port
+    /// is the last to go.
     ///
     /// # Errors
     /// When the operating system does not tell the addresses.
     pub async fn run(self, stopping: CancellationToken) -> io::Result<()> {
         tracing::info!(address = %self.address()?, "listening");
         tracing::info!(address = %self.ops_address()?, port = "ops", "listening");
-        let Self { listener, ops, readiness, router, shutdown_pause } = self;
+        let Self { server, ops, readiness, shutdown_pause } = self;
         let ops_stopping = CancellationToken::new();
         let ops = tokio::spawn(ops.run(ops_stopping.clone()));
+        let closing = CancellationToken::new();
+        let server = server.run(stopping.clone(), closing.clone());
         readiness.set(true);
 
-        let closing = CancellationToken::new();
-        let close = closing.clone();
-        tokio::spawn(async move {
+        let leave = async {
             stopping.cancelled().await;
             readiness.set(false);
             tokio::time::sleep(shutdown_pause).await;
-            close.cancel();
-        });
-        let listener = listener.tap_io(|stream| {
-            // Answers are written whole, so waiting for more to send only delays them.
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot set TCP_NODELAY");
-            }
-        });
-        let closed = closing.clone();
-        let serve = axum::serve(listener, router)
-            .with_graceful_shutdown(async move { closed.cancelled().await });
-        let served = async move {
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "cannot serve");
-            }
+            closing.cancel();
+        };
+        let served = async {
+            tokio::join!(server, leave);
         };
         shutdown::drain(served, &closing, DRAIN_LIMIT).await;
 

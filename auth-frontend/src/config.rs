@@ -1,7 +1,7 @@
 //! The configuration of the frontend, read once before anything binds. It does not know what the
 //! values are used for.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
 
 use secrecy::SecretString;
 use service_kit::{
@@ -18,7 +18,7 @@ Environment (each variable marked * must be set; a secret NAME may be a file nam
   APP_ADDRESS             where to listen [0.0.0.0:3000]
   APP_BASE_URL          * the origin that browsers use, such as https://records.example.com;
                           plain http is for localhost only
-  OPS_ADDRESS             where /livez and /readyz answer [0.0.0.0:9090]
+  OPS_ADDRESS             where /livez, /readyz and /metrics answer [0.0.0.0:9090]
   AUTH0_DOMAIN          * the Auth0 tenant, such as tenant.eu.auth0.com
   AUTH0_ISSUER_URL        the whole issuer URL, instead of AUTH0_DOMAIN
   AUTH0_CLIENT_ID       * the application's client id
@@ -30,8 +30,12 @@ Environment (each variable marked * must be set; a secret NAME may be a file nam
   DEFAULT_PERMISSIONS     for access tokens without permissions [records:read records:create]
   LOGIN_ORIGINS           further origins that a login or logout passes through, such as that of an
                           enterprise identity provider, separated by spaces
-  RECORDS_SERVICE_URL   * records-service, such as http://localhost:50051; https for TLS
+  RECORDS_SERVICE_URL   * records-service, such as http://localhost:50051; https for TLS. Several
+                          are separated by commas; every address of a host name is a replica
+  MAX_IN_FLIGHT           requests worked on at once; what is beyond is answered 503 [256]
   SESSIONS_TABLE          the DynamoDB table of sessions [sessions]
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                          where traces go, such as http://collector:4318; other OTEL_* as well
   AWS_REGION, AWS_ENDPOINT_URL_DYNAMODB and the rest of the AWS SDK's own variables
   LOG_FORMAT              json, text or auto: text on a terminal, else json [auto]
   RUST_LOG                what to log [info]
@@ -55,8 +59,10 @@ pub struct Config {
     pub login_origins: Vec<Url>,
     /// Keys for cookies and sessions.
     pub secrets: Secrets,
-    /// Where records-service is.
-    pub records_url: Url,
+    /// Where records-service is: one URL or several, all of the same.
+    pub records_urls: Vec<Url>,
+    /// How many requests are worked on at once.
+    pub max_in_flight: NonZeroU16,
     /// The table of sessions.
     pub sessions_table: String,
     /// How and what is logged.
@@ -72,14 +78,15 @@ impl Config {
     /// All mistakes at once.
     pub fn from_environment(mut env: Environment) -> Result<Self, Mistakes> {
         let address = env.or("APP_ADDRESS", "0.0.0.0:3000");
-        let ops_address = env.or("OPS_ADDRESS", "0.0.0.0:9090");
+        let ops_address = read_ops_address(&mut env);
         let base_url = base_url(&mut env);
         let tokens = VerifierSettings::from_environment(&mut env);
         let client_id = env.required("AUTH0_CLIENT_ID");
         let client_secret = env.secret("AUTH0_CLIENT_SECRET");
         let login_origins = login_origins(&mut env);
         let secrets = Secrets::from_environment(&mut env, "AUTH0_SECRET");
-        let records_url = env.url("RECORDS_SERVICE_URL");
+        let records_urls = env.urls("RECORDS_SERVICE_URL");
+        let max_in_flight = env.or("MAX_IN_FLIGHT", "256");
         let sessions_table = env.or("SESSIONS_TABLE", "sessions");
         let log = LogSettings::from_environment(&mut env);
         let shutdown_pause = env.or("SHUTDOWN_PAUSE_SECONDS", "0").map(Duration::from_secs);
@@ -93,7 +100,8 @@ impl Config {
                 client_secret: client_secret?,
                 login_origins,
                 secrets: secrets?,
-                records_url: records_url?,
+                records_urls: records_urls?,
+                max_in_flight: max_in_flight?,
                 sessions_table: sessions_table?,
                 log,
                 shutdown_pause: shutdown_pause?,
@@ -101,6 +109,19 @@ impl Config {
         })();
         env.finish(config)
     }
+}
+
+/// Where the ops port listens, for who only needs that.
+///
+/// # Errors
+/// A mistake in `OPS_ADDRESS`.
+pub fn ops_address(mut env: Environment) -> Result<SocketAddr, Mistakes> {
+    let address = read_ops_address(&mut env);
+    env.finish(address)
+}
+
+fn read_ops_address(env: &mut Environment) -> Option<SocketAddr> {
+    env.or("OPS_ADDRESS", "0.0.0.0:9090")
 }
 
 fn login_origins(env: &mut Environment) -> Vec<Url> {
@@ -163,6 +184,18 @@ mod tests {
         assert_eq!(config.sessions_table, "sessions");
         assert_eq!(config.base_url.as_str(), "https://records.example.com/");
         assert_eq!(config.shutdown_pause, Duration::ZERO);
+        assert_eq!(config.max_in_flight.get(), 256);
+        assert_eq!(config.records_urls.len(), 1);
+    }
+
+    #[test]
+    fn records_service_may_be_at_several_addresses() {
+        let config = with(&[("RECORDS_SERVICE_URL", "http://a:50051, https://b")]).unwrap();
+
+        let urls: Vec<_> = config.records_urls.iter().map(Url::as_str).collect();
+        assert_eq!(urls, ["http://a:50051/", "https://b/"]);
+        assert!(with(&[("RECORDS_SERVICE_URL", "http://a:50051,")]).is_err());
+        assert!(with(&[("RECORDS_SERVICE_URL", "http://a:50051,b")]).is_err());
     }
 
     #[test]
@@ -173,6 +206,7 @@ mod tests {
             ("AUTH0_CLIENT_SECRET_FILE", "/does/not/exist"),
             ("AUTH0_SECRET", "short"),
             ("LOG_FORMAT", "xml"),
+            ("MAX_IN_FLIGHT", "0"),
             ("SHUTDOWN_PAUSE_SECONDS", "-1"),
         ]))
         .err()
@@ -189,11 +223,12 @@ mod tests {
             "AUTH0_SECRET",
             "RECORDS_SERVICE_URL",
             "LOG_FORMAT",
+            "MAX_IN_FLIGHT",
             "SHUTDOWN_PAUSE_SECONDS",
         ] {
             assert!(mistakes.contains(&format!("\n  {variable}: ")), "{variable}: {mistakes}");
         }
-        assert!(mistakes.contains("10 mistake(s)"), "{mistakes}");
+        assert!(mistakes.contains("11 mistake(s)"), "{mistakes}");
     }
 
     #[test]
@@ -224,7 +259,13 @@ mod tests {
     #[test]
     fn the_help_names_every_variable() {
         let names = GOOD.iter().map(|(name, _)| *name);
-        let others = ["APP_ADDRESS", "OPS_ADDRESS", "SESSIONS_TABLE", "SHUTDOWN_PAUSE_SECONDS"];
+        let others = [
+            "APP_ADDRESS",
+            "MAX_IN_FLIGHT",
+            "OPS_ADDRESS",
+            "SESSIONS_TABLE",
+            "SHUTDOWN_PAUSE_SECONDS",
+        ];
         for name in names.chain(others) {
             assert!(VARIABLES.contains(&format!("\n  {name} ")), "{name}");
         }

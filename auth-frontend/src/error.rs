@@ -17,6 +17,10 @@ use crate::{
 /// A cause, for the log only.
 pub(crate) type Source = Box<dyn StdError + Send + Sync>;
 
+/// How long who was refused for our having too much to do waits: most people load a page anew within
+/// it anyway, and a burst is over.
+const BUSY_SECONDS: u32 = 5;
+
 /// Why a request is not answered with the page that was asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -53,6 +57,9 @@ pub(crate) enum Error {
     /// There is too much to do; how many seconds to wait, where known.
     #[error("too many requests")]
     Throttled(Option<u32>, #[source] Source),
+    /// As many requests are worked on as may be.
+    #[error("too many requests at once")]
+    Busy,
     /// Something we need is down.
     #[error("something is unavailable")]
     Unavailable(#[source] Source),
@@ -90,6 +97,7 @@ impl Error {
             Self::MethodNotAllowed => Problem::MethodNotAllowed,
             Self::TooLarge => Problem::TooLarge,
             Self::Throttled(seconds, _) => Problem::TooManyRequests(*seconds),
+            Self::Busy => Problem::Busy(BUSY_SECONDS),
             Self::Unavailable(_) => Problem::Unavailable,
             Self::TimedOut(_) => Problem::TimedOut,
             Self::Login { problem, .. } => problem.clone(),
@@ -110,6 +118,9 @@ impl Error {
             | Self::Login { source: Some(_), .. } => {
                 tracing::warn!(trace_id, %error, "request failed");
             }
+            // There are many of them just when there is no time to write, and the line of the
+            // request says it too.
+            Self::Busy => {}
             _ => tracing::info!(trace_id, %error, "request refused"),
         }
     }

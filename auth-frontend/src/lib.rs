@@ -1,16 +1,19 @@
 //! The web pages of Org Records: login at Auth0, then the records of one organization, in the name
 //! of the person who is logged in and with no power of its own.
 
+mod admission;
 pub mod app;
 mod assets;
 pub mod config;
 mod cookies;
 mod csrf;
+mod deadline;
 mod error;
 mod form_body;
 mod forms;
 mod headers;
 mod login_attempt;
+mod metrics;
 mod notice;
 mod oidc;
 mod pages;
@@ -22,6 +25,7 @@ mod records_client;
 mod return_path;
 mod routes;
 mod sent_form;
+mod server;
 mod session;
 mod site;
 mod visit;

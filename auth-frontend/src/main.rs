@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use auth_frontend::{
     app,
-    config::{Config, VARIABLES},
+    config::{self, Config, VARIABLES},
 };
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
 use service_kit::{
-    config::Environment,
-    shutdown,
-    telemetry::{self, Chain},
+    config::{Environment, Mistakes},
+    healthcheck, shutdown,
+    telemetry::{self, Chain, Exporter},
 };
 
 /// A page is some thousands of small allocations, often freed by another thread than the one that
@@ -22,33 +22,52 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// The exit code for mistakes in the configuration, as for those on the command line.
 const MISCONFIGURED: u8 = 2;
 
-/// The web pages of Org Records. It takes no arguments; the environment configures it.
+/// The web pages of Org Records. Without a command it serves them; the environment configures it.
 #[derive(Parser)]
 #[command(version, after_help = VARIABLES)]
-struct Arguments {}
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Ask whether the process in this container is ready: exits with 0 or 1
+    Healthcheck,
+}
 
 fn main() -> ExitCode {
-    Arguments::parse();
+    let arguments = Arguments::parse();
     // Before any thread starts, because it may set variables.
-    let config = match Config::from_environment(Environment::of_process()) {
+    let env = Environment::of_process();
+    match arguments.command {
+        None => serve(env),
+        Some(Command::Healthcheck) => healthcheck(env),
+    }
+}
+
+fn serve(mut env: Environment) -> ExitCode {
+    let exporter = Exporter::from_environment(&mut env, "frontend");
+    let config = match Config::from_environment(env) {
         Ok(config) => config,
-        Err(mistakes) => {
-            eprintln!("{mistakes}");
-            return ExitCode::from(MISCONFIGURED);
-        }
+        Err(mistakes) => return misconfigured(&mistakes),
     };
     telemetry::init(&config.log);
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("cannot start: {error}");
+            tracing::error!(%error, "cannot start");
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(serve(config))
+    runtime.block_on(async {
+        let ended = run(config).await;
+        exporter.shut_down().await;
+        ended
+    })
 }
 
-async fn serve(config: Config) -> ExitCode {
+async fn run(config: Config) -> ExitCode {
     let app = match app::bind(config).await {
         Ok(app) => app,
         Err(error) => {
@@ -67,4 +86,24 @@ async fn serve(config: Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn healthcheck(env: Environment) -> ExitCode {
+    let address = match config::ops_address(env) {
+        Ok(address) => address,
+        Err(mistakes) => return misconfigured(&mistakes),
+    };
+    match healthcheck::run(address) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(unready) => {
+            // Container engines keep what is printed.
+            println!("not ready: {}", Chain(&unready));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn misconfigured(mistakes: &Mistakes) -> ExitCode {
+    eprintln!("{mistakes}");
+    ExitCode::from(MISCONFIGURED)
 }

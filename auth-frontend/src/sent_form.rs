@@ -3,14 +3,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body,
+    extract::{FromRequest, Request},
+    http::request::Parts,
+};
 
 use crate::{
     csrf,
     error::Error,
-    form_body::Inputs,
+    form_body::{BODY_LIMIT, Inputs},
     site::Site,
-    visit::{self, SignedIn},
+    visit::{self, SignedIn, Visit},
 };
 
 /// A form from a page of this origin, whose token is not looked at yet.
@@ -56,23 +60,39 @@ impl FromRequest<Arc<Site>> for SentForm {
 /// A form from a page of this origin, and who is logged in, if anybody.
 ///
 /// # Errors
-/// [`Error::ForeignForm`], [`Error::TooLarge`], [`Error::Invalid`] or [`Error::Unavailable`].
+/// [`Error::ForeignForm`], [`Error::Invalid`] or [`Error::Unavailable`].
 pub(crate) async fn read(
     request: Request,
     site: &Site,
 ) -> Result<(Option<SignedIn>, Arc<Inputs>), Error> {
     let (parts, body) = request.into_parts();
+    // It has arrived already.
+    let body = body::to_bytes(body, BODY_LIMIT).await;
+    let body = body.map_err(|error| Error::Internal(Box::new(error)))?;
+    let visit = visit::of(&parts)?;
+    let inputs = receive(&parts, &body, site, &visit)?;
+    let person = SignedIn::find(site, &parts.headers, &visit).await?;
+    Ok((person, inputs))
+}
+
+/// The inputs of a form from a page of this origin. If somebody may be logged in who sent it, they
+/// are kept for the page that says why it was not taken, should there be one; what a stranger sends
+/// is not given back.
+///
+/// # Errors
+/// [`Error::ForeignForm`] or [`Error::Invalid`].
+pub(crate) fn receive(
+    parts: &Parts,
+    body: &[u8],
+    site: &Site,
+    visit: &Visit,
+) -> Result<Arc<Inputs>, Error> {
     if !csrf::is_same_origin(&parts.headers, &site.origin) {
         return Err(Error::ForeignForm("it was sent by another site"));
     }
-    // The body comes first even where it is of no use: browsers show an answer only when they
-    // could send all they had to say.
-    let inputs = Arc::new(Inputs::read(&parts.headers, body).await?);
-    let visit = visit::of(&parts)?;
-    // What a stranger sends is not given back.
+    let inputs = Arc::new(Inputs::read(&parts.headers, body)?);
     if site.sessions.is_claimed(&parts.headers) {
         visit.keep(Arc::clone(&inputs));
     }
-    let person = SignedIn::find(site, &parts.headers, &visit).await?;
-    Ok((person, inputs))
+    Ok(inputs)
 }

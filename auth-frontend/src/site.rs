@@ -9,12 +9,14 @@ use service_kit::{
 };
 
 use crate::{
+    admission::Admission,
     config::Config,
     cookies::CookieSecurity,
     csrf,
     forms::Forms,
     headers::AnswerHeaders,
     login_attempt::LoginAttempts,
+    metrics::Metrics,
     oidc::{Oidc, OidcSettings},
     pages::{Pages, RenderError},
     records_client::{ClientError, RecordsClient},
@@ -23,6 +25,10 @@ use crate::{
 
 /// What all requests share.
 pub(crate) struct Site {
+    /// How much is worked on at once.
+    pub admission: Admission,
+    /// What is measured of requests and logins.
+    pub metrics: Metrics,
     /// The templates.
     pub pages: Pages,
     /// Who is logged in.
@@ -83,11 +89,14 @@ impl Site {
             client_secret: config.client_secret,
             audience: config.tokens.audience.clone(),
         };
-        let records = RecordsClient::new(&config.records_url)?;
+        let records =
+            RecordsClient::new(&config.records_urls, config.max_in_flight.get(), registry)?;
         let verifier = Verifier::new(config.tokens, http.clone(), fetches.clone());
         Ok(Arc::new(Self {
+            admission: Admission::new(config.max_in_flight.get(), registry),
+            metrics: Metrics::register(registry),
             pages: Pages::compile()?,
-            sessions: Sessions::new(store, sealer("session"), cookies),
+            sessions: Sessions::new(store, sealer("session"), cookies, registry),
             attempts: LoginAttempts::new(sealer("login attempt"), cookies),
             oidc: Oidc::new(settings, verifier, http, fetches),
             forms: Forms::new(records.clone()),

@@ -14,32 +14,49 @@ use axum::{
     response::{Html, IntoResponse, Redirect, Response},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use service_kit::trace::TraceContext;
+use service_kit::trace::{self, Span, TraceContext};
 
 use crate::{
+    deadline::Deadline,
     error::Error,
     form_body::Inputs,
+    metrics::method_name,
     pages::{ErrorPage, Page, Problem},
     present,
     records_client::OnBehalfOf,
     return_path::ReturnPath,
-    session::Session,
+    session::{Reason, Session},
     site::Site,
 };
 
-/// Longer than any page takes whose calls keep their own deadlines; it ends requests whose bodies
-/// do not arrive.
+/// How long a page may take from when all that was sent for it has arrived. Whatever is asked for
+/// its sake, sessions, the provider or records-service, has what is left of it: more than all of them
+/// take on a bad day, less than what makes people leave.
+const PAGE: Duration = Duration::from_secs(6);
+/// How long a whole request may take, with its body, which may come over a bad mobile connection.
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// One request, as far as all parts of its answer need to know.
 #[derive(Debug)]
 pub(crate) struct Visit {
     trace: TraceContext,
+    deadline: OnceLock<Deadline>,
     session: OnceLock<Arc<Session>>,
     sent: OnceLock<Arc<Inputs>>,
 }
 
 impl Visit {
+    fn new(trace: TraceContext) -> Self {
+        let (deadline, session, sent) = <(OnceLock<_>, OnceLock<_>, OnceLock<_>)>::default();
+        Self { trace, deadline, session, sent }
+    }
+
+    /// When everything that the page needs must have come about. The time begins when this is
+    /// first asked.
+    pub(crate) fn deadline(&self) -> Deadline {
+        *self.deadline.get_or_init(|| Deadline::after(PAGE))
+    }
+
     /// Remembers a form that was sent, so that a page that tells of a failure can keep what was
     /// typed.
     pub(crate) fn keep(&self, inputs: Arc<Inputs>) {
@@ -53,6 +70,7 @@ impl Visit {
 pub(crate) struct SignedIn {
     session: Arc<Session>,
     trace: TraceContext,
+    deadline: Deadline,
 }
 
 impl SignedIn {
@@ -62,10 +80,17 @@ impl SignedIn {
         &self.session
     }
 
+    /// The same person, for whose sake nothing is waited for longer than this.
+    #[must_use]
+    pub(crate) fn in_a_hurry(&self, patience: Duration) -> Self {
+        Self { deadline: self.deadline.or_after(patience), ..self.clone() }
+    }
+
     /// In whose name calls are made.
     #[must_use]
     pub(crate) fn caller(&self) -> OnBehalfOf<'_> {
-        OnBehalfOf { access_token: &self.session.person().access_token, trace: self.trace }
+        let access_token = &self.session.person().access_token;
+        OnBehalfOf { access_token, trace: self.trace, deadline: self.deadline }
     }
 
     /// The session, if it grants a permission.
@@ -89,9 +114,12 @@ impl SignedIn {
         headers: &HeaderMap,
         visit: &Visit,
     ) -> Result<Option<Self>, Error> {
-        let Some(session) = site.sessions.find(headers).await? else { return Ok(None) };
+        let deadline = visit.deadline();
+        let Some(session) = deadline.bound(site.sessions.find(headers)).await? else {
+            return Ok(None);
+        };
         let session = Arc::clone(visit.session.get_or_init(|| Arc::new(session)));
-        Ok(Some(Self { session, trace: visit.trace }))
+        Ok(Some(Self { session, trace: visit.trace, deadline }))
     }
 }
 
@@ -132,21 +160,45 @@ pub(crate) async fn observe(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let visit = Arc::new(Visit {
-        trace: TraceContext::random(),
-        session: OnceLock::new(),
-        sent: OnceLock::new(),
-    });
-    request.extensions_mut().insert(Arc::clone(&visit));
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("(none)", MatchedPath::as_str);
+    let method = method_name(request.method());
+    // A trace begins here. Whoever is outside could otherwise choose the reference of a page.
+    let mut span = Span::server(format!("{method} {route}"), None);
+    let trace = span.context();
+    let visit = Arc::new(Visit::new(trace));
+    request.extensions_mut().insert(Arc::clone(&visit));
+
+    let response = trace::CURRENT.scope(trace, answer(&site, &visit, request, next)).await;
+
+    let (status, took) = (response.status(), began.elapsed());
+    site.metrics.request(method, route, status, took);
+    span.set("http.request.method", method);
+    span.set("http.route", route.to_owned());
+    span.set("http.response.status_code", i64::from(status.as_u16()));
+    if status.is_server_error() {
+        span.fail("");
+    }
+    tracing::info!(
+        method,
+        route,
+        status = status.as_u16(),
+        duration_ms = (took.as_secs_f64() * 10_000.0).round() / 10.0,
+        trace_id = %trace.trace_id(),
+        "request"
+    );
+    response
+}
+
+/// What comes of a request, as it goes out.
+async fn answer(site: &Site, visit: &Visit, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let target = request.uri().path_and_query().cloned();
-
     let answered = tokio::time::timeout(LONGEST, next.run(request)).await;
     let mut response = answered.unwrap_or_else(|_| Error::TimedOut(None).into_response());
     if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
         let asked = Asked { method: &method, target: target.as_ref().map(PathAndQuery::as_str) };
-        let mut page = site.explain(&error, &visit, &asked).await;
+        let mut page = site.explain(&error, visit, &asked).await;
         // Cookies that go whatever happens, and the methods that are allowed.
         for name in [header::SET_COOKIE, header::ALLOW] {
             for value in response.headers().get_all(&name) {
@@ -156,20 +208,7 @@ pub(crate) async fn observe(
         response = page;
     }
     site.headers.add_to(response.headers_mut());
-
-    tracing::info!(
-        method = %method,
-        route = route.as_ref().map_or("(none)", |route| route.as_str()),
-        status = response.status().as_u16(),
-        duration_ms = duration_ms(began),
-        trace_id = %visit.trace.trace_id(),
-        "request"
-    );
     response
-}
-
-fn duration_ms(began: Instant) -> f64 {
-    (began.elapsed().as_secs_f64() * 10_000.0).round() / 10.0
 }
 
 struct Asked<'a> {
@@ -194,7 +233,8 @@ impl Site {
         error.log(&reference);
         let nobody = matches!(error, Error::Unauthenticated | Error::TokenRefused(_));
         if let (Error::TokenRefused(_), Some(session)) = (error, visit.session.get())
-            && let Err(error) = self.sessions.end(session).await
+            && let Err(error) =
+                visit.deadline().bound(self.sessions.end(session, Reason::Refused)).await
         {
             // The session would lead straight back here.
             let error = Error::from(error);
@@ -247,9 +287,13 @@ impl Site {
                 (status, format!("Something went wrong. Reference: {reference}\n")).into_response()
             }
         };
-        if let Error::Throttled(seconds, _) = error {
-            let seconds = HeaderValue::from(seconds.unwrap_or(1));
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        let retry_after = match problem {
+            Problem::TooManyRequests(seconds) => Some(seconds.unwrap_or(1)),
+            Problem::Busy(seconds) => Some(seconds),
+            _ => None,
+        };
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -113,6 +113,12 @@ impl Environment {
         self.parse_url(variable, &text)
     }
 
+    /// One http or https URL or several, separated by commas, that must be set.
+    pub fn urls(&mut self, variable: &str) -> Option<Vec<Url>> {
+        let texts = self.required(variable)?;
+        texts.split(',').map(|text| self.parse_url(variable, text.trim())).collect()
+    }
+
     fn parse_url(&mut self, variable: &str, text: &str) -> Option<Url> {
         match Url::parse(text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Some(url),

@@ -27,6 +27,7 @@ use service_kit::{
     identity::{Caller, Verifier, VerifyError},
     refreshed::FetchMetrics,
 };
+use tokio::time::error::Elapsed;
 use url::Url;
 
 use crate::{login_attempt::LoginAttempt, return_path::ReturnPath};
@@ -128,6 +129,12 @@ pub(crate) enum OidcError {
     /// What came back is not to be trusted, or the provider and we are not set up for each other.
     #[error("the provider's answer is not acceptable: {0}")]
     Unacceptable(&'static str, #[source] Option<Box<dyn StdError + Send + Sync>>),
+}
+
+impl From<Elapsed> for OidcError {
+    fn from(late: Elapsed) -> Self {
+        Self::Unavailable("it takes too long", Some(Box::new(late)))
+    }
 }
 
 /// The login at one provider.

@@ -38,9 +38,8 @@ pub(super) struct Provider {
 impl Provider {
     pub(super) fn new(client: reqwest::Client, issuer: IssuerUrl, fetches: FetchMetrics) -> Self {
         let asked = client.clone();
-        let metadata = Refreshed::new("metadata", fetches, move || {
-            discover(asked.clone(), issuer.clone())
-        });
+        let metadata =
+            Refreshed::new("metadata", fetches, move || discover(asked.clone(), issuer.clone()));
         Self { client, metadata }
     }
 

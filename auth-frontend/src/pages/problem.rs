@@ -26,6 +26,8 @@ pub(crate) enum Problem {
     TooLarge,
     /// Too many requests; how many seconds to wait, where known.
     TooManyRequests(Option<u32>),
+    /// More people ask at once than we answer at once; how many seconds to wait.
+    Busy(u32),
     /// A fault of ours.
     Internal,
     /// The login service does not answer, or answers nonsense.
@@ -51,6 +53,36 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
+    /// What it is called in metrics.
+    #[must_use]
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::BadPageToken => "bad_page_token",
+            Self::FormExpired => "form_expired",
+            Self::LoginExpired => "login_expired",
+            Self::LoginExpiredWhileSending => "login_expired_while_sending",
+            Self::Forbidden => "forbidden",
+            Self::PageNotFound => "page_not_found",
+            Self::RecordNotFound => "record_not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::TooLarge => "too_large",
+            Self::TooManyRequests(_) => "too_many_requests",
+            Self::Busy(_) => "busy",
+            Self::Internal => "internal",
+            Self::LoginServiceDown => "login_service_down",
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed_out",
+            Self::LoginDenied => "login_denied",
+            Self::NotAMember(_) => "not_a_member",
+            Self::WrongOrganization(_) => "wrong_organization",
+            Self::NoOrganization => "no_organization",
+            Self::BadInvitation => "bad_invitation",
+            Self::UnknownOrganization(_) => "unknown_organization",
+            Self::LoginAttemptExpired => "login_attempt_expired",
+        }
+    }
+
     /// The HTTP status code that belongs to it.
     #[must_use]
     pub(crate) fn status(&self) -> u16 {
@@ -72,7 +104,7 @@ impl Problem {
             Self::TooLarge => 413,
             Self::TooManyRequests(_) => 429,
             Self::Internal => 500,
-            Self::LoginServiceDown | Self::Unavailable => 503,
+            Self::Busy(_) | Self::LoginServiceDown | Self::Unavailable => 503,
             Self::TimedOut => 504,
         }
     }
@@ -89,6 +121,7 @@ impl Problem {
             Self::MethodNotAllowed => "That does not work here",
             Self::TooLarge => "That is too much at once",
             Self::TooManyRequests(_) => "Too many requests",
+            Self::Busy(_) => "Too many people are asking at once",
             Self::Internal => "Something went wrong on our side",
             Self::LoginServiceDown => "The login service does not answer",
             Self::Unavailable => "The records cannot be reached just now",
@@ -144,6 +177,12 @@ impl Problem {
             }
             Self::TooManyRequests(None) => {
                 "More requests came in than we can take. Wait a moment before the next one."
+            }
+            Self::Busy(seconds) => {
+                return format!(
+                    "We have our hands full just now, and did not begin with what you asked for. \
+                     Wait {seconds} seconds before you ask again."
+                );
             }
             Self::Internal => "It is not your fault. What happened has been written down.",
             Self::LoginServiceDown => {
@@ -221,7 +260,7 @@ impl Problem {
             }
             Self::MethodNotAllowed => "Start from the beginning and use the links and buttons.",
             Self::TooLarge => "Go back, shorten the longest text, and send it again.",
-            Self::TooManyRequests(_) => "Then try again.",
+            Self::TooManyRequests(_) | Self::Busy(_) => "Then try again.",
             Self::Internal | Self::Unavailable | Self::TimedOut | Self::LoginServiceDown => {
                 "Try again in a moment. If it stays, give the reference below to your administrator."
             }
@@ -257,7 +296,7 @@ impl Problem {
             | Self::NoOrganization
             | Self::BadInvitation
             | Self::UnknownOrganization(_) => WayOn::ChooseOrganization,
-            Self::LoginServiceDown => WayOn::TryAgain,
+            Self::Busy(_) | Self::LoginServiceDown => WayOn::TryAgain,
             Self::BadPageToken => WayOn::FirstPage,
             _ => WayOn::Start,
         }
@@ -269,6 +308,7 @@ impl Problem {
             self,
             Self::LoginExpiredWhileSending
                 | Self::TooManyRequests(_)
+                | Self::Busy(_)
                 | Self::Internal
                 | Self::Unavailable
                 | Self::TimedOut
@@ -283,7 +323,7 @@ pub(super) enum WayOn {
     LogIn,
     /// Choose an organization to log in to.
     ChooseOrganization,
-    /// Begin the login once more.
+    /// Ask for the same once more, by way of the start page.
     TryAgain,
     /// Go to the beginning of the list.
     FirstPage,

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::SystemTime};
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Redirect, Response},
@@ -11,6 +12,7 @@ use axum::{
 use serde::Deserialize;
 
 use crate::{
+    deadline::Deadline,
     error::Error,
     login_attempt::{LoginAttempt, NotBegun},
     oidc::{Identity, OidcError, OrganizationMismatch},
@@ -18,6 +20,7 @@ use crate::{
     return_path::ReturnPath,
     session::Person,
     site::Site,
+    visit::Visit,
 };
 
 use super::{MaybeQuery, parsed};
@@ -37,16 +40,20 @@ pub(crate) struct CallbackQuery {
 /// [`Error::Login`], [`Error::Unavailable`], [`Error::Invalid`] and [`Error::Internal`].
 pub(crate) async fn callback(
     State(site): State<Arc<Site>>,
+    Extension(visit): Extension<Arc<Visit>>,
     headers: HeaderMap,
     query: MaybeQuery<CallbackQuery>,
 ) -> Result<Response, Error> {
     let query = parsed(query)?;
     let state = query.state.as_deref().unwrap_or_default();
     let (outcome, is_ours) = match site.attempts.find(&headers, state, SystemTime::now()) {
-        Ok(attempt) => (finish(&site, &headers, &query, attempt).await, true),
+        Ok(attempt) => (finish(&site, visit.deadline(), &headers, &query, attempt).await, true),
         Err(NotBegun::Expired(return_to)) => (Err(expired(return_to)), true),
         Err(NotBegun::Unknown) => (Err(expired(ReturnPath::home())), false),
     };
+    if let Err(error) = &outcome {
+        site.metrics.login_failed(error.problem().name());
+    }
     let mut response = outcome.into_response();
     // Whatever came of it, the attempt is used up.
     if let Some(ended) = site.attempts.end(state).filter(|_| is_ours) {
@@ -57,6 +64,7 @@ pub(crate) async fn callback(
 
 async fn finish(
     site: &Site,
+    deadline: Deadline,
     headers: &HeaderMap,
     query: &CallbackQuery,
     attempt: LoginAttempt,
@@ -71,11 +79,12 @@ async fn finish(
         (None, Some(code)) => code.clone(),
         (None, None) => return Err(Error::Invalid("the callback has neither code nor error")),
     };
-    let identity = match site.oidc.finish(code, &attempt).await {
+    let identity = match deadline.bound(site.oidc.finish(code, &attempt)).await {
         Ok(identity) => identity,
         Err(error) => return Err(not_finished(error, attempt)),
     };
-    let session = site.sessions.begin(headers, &person(identity)).await?;
+    let person = person(identity);
+    let session = deadline.bound(site.sessions.begin(headers, &person)).await?;
     let mut response = Redirect::to(attempt.return_to.as_str()).into_response();
     response.headers_mut().append(header::SET_COOKIE, session);
     Ok(response)

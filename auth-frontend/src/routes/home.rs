@@ -82,17 +82,12 @@ pub(crate) async fn home(
     person: SignedIn,
 ) -> Result<Html<String>, Error> {
     let latest = if person.session().has(permission::READ_RECORDS) {
-        let trace_id = || person.caller().trace.trace_id();
-        match tokio::time::timeout(PATIENCE, latest(&site, &person)).await {
-            Ok(Ok(latest)) => Some(latest),
-            Ok(Err(error @ RecordsError::Unauthenticated(_))) => return Err(error.into()),
-            Ok(Err(error)) => {
-                let trace_id = trace_id();
+        match latest(&site, &person.in_a_hurry(PATIENCE)).await {
+            Ok(latest) => Some(latest),
+            Err(error @ RecordsError::Unauthenticated(_)) => return Err(error.into()),
+            Err(error) => {
+                let trace_id = person.caller().trace.trace_id();
                 tracing::warn!(trace_id, error = %Chain(&error), "no records for Home");
-                None
-            }
-            Err(_) => {
-                tracing::warn!(trace_id = trace_id(), "no records for Home in time");
                 None
             }
         }

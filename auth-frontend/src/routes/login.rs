@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::State,
     http::{HeaderMap, header},
     response::{IntoResponse, Redirect, Response},
@@ -15,6 +16,7 @@ use crate::{
     pages::Problem,
     return_path::ReturnPath,
     site::Site,
+    visit::Visit,
 };
 
 use super::{MaybeQuery, parsed};
@@ -39,6 +41,7 @@ pub(crate) struct LoginQuery {
 /// [`Error::Login`] and [`Error::Invalid`].
 pub(crate) async fn login(
     State(site): State<Arc<Site>>,
+    Extension(visit): Extension<Arc<Visit>>,
     headers: HeaderMap,
     query: MaybeQuery<LoginQuery>,
 ) -> Result<Response, Error> {
@@ -57,10 +60,11 @@ pub(crate) async fn login(
         return Err(Error::Invalid("the invitation is too long"));
     }
     let wish = LoginWish { organization, invitation };
-    let (url, attempt) = match site.oidc.begin(wish, return_to.clone()).await {
-        Ok(begun) => begun,
-        Err(error) => return Err(not_begun(error, return_to)),
-    };
+    let (url, attempt) =
+        match visit.deadline().bound(site.oidc.begin(wish, return_to.clone())).await {
+            Ok(begun) => begun,
+            Err(error) => return Err(not_begun(error, return_to)),
+        };
     let mut response = Redirect::to(url.as_str()).into_response();
     for cookie in site.attempts.keep(&headers, &attempt) {
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     extract::{Request, State},
     http::header,
     response::{IntoResponse, Redirect, Response},
@@ -16,8 +17,9 @@ use crate::{
     notice::Word,
     pages::{Login, Notice},
     sent_form,
+    session::Reason,
     site::Site,
-    visit::SignedIn,
+    visit::{SignedIn, Visit},
 };
 
 /// `POST /auth/logout`
@@ -30,19 +32,21 @@ use crate::{
 /// [`Error::ForeignForm`], and [`Error::Unavailable`] where the session may still be there.
 pub(crate) async fn logout(
     State(site): State<Arc<Site>>,
+    Extension(visit): Extension<Arc<Visit>>,
     request: Request,
 ) -> Result<Response, Error> {
+    let deadline = visit.deadline();
     let (person, inputs) = sent_form::read(request, &site).await?;
     let session = person.as_ref().map(SignedIn::session);
     if let Some(session) = session {
         if !session.is_form_token(inputs.get(csrf::TOKEN_INPUT)) {
             return Err(Error::ForeignForm("its token is not the session's"));
         }
-        site.sessions.end(session).await?;
+        deadline.bound(site.sessions.end(session, Reason::Logout)).await?;
     }
     // Where our session has ended by itself, the provider may still know the person.
     let sid = session.and_then(|session| session.person().sid.as_deref());
-    let mut response = match site.oidc.logout_url(sid).await {
+    let mut response = match deadline.bound(site.oidc.logout_url(sid)).await {
         Ok(url) => Redirect::to(url.as_str()).into_response(),
         Err(error) => {
             tracing::warn!(error = %Chain(&error), "logged out here but not at the provider");

@@ -146,14 +146,15 @@ pub(crate) async fn create(
     };
     person.with(permission::CREATE_RECORDS)?;
     let form = site.forms.get_newest(&person).await?;
-    let request_id = inputs.get(record_form::REQUEST_ID_INPUT).unwrap_or_default().to_owned();
+    let request_id = inputs.get(record_form::REQUEST_ID_INPUT).unwrap_or_default();
+    let request_id = Uuid::try_parse(request_id).ok().filter(|id| !id.is_nil());
     // Without one, sending again would make a second record.
-    if Uuid::try_parse(&request_id).map_or(true, |id| id.is_nil()) {
+    let Some(request_id) = request_id else {
         let violations =
             vec![Violation { path: "request_id".to_owned(), message: REQUEST_UNNAMED.to_owned() }];
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return Filled { form, inputs, violations }.show(&site, &person, status);
-    }
+    };
     let fields = record_form::record_fields(&form, &inputs);
     let record = Record { fields, ..Record::default() };
     match site.records.create_record(person.caller(), record, request_id).await {

@@ -2,27 +2,38 @@
 //! its hash and everything else, sealed. It does not know how a login comes about.
 
 mod lifetime;
+mod metrics;
 mod store;
 
-use std::{fmt, time::SystemTime};
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::http::{HeaderMap, HeaderValue};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use service_kit::{sealing::Sealer, telemetry::Chain};
 
 use crate::{
     cookies::{self, CookieSecurity},
-    csrf, random,
+    csrf,
+    deadline::Deadline,
+    random,
 };
 
 use lifetime::Lifetime;
+pub(crate) use metrics::Reason;
+use metrics::SessionMetrics;
 pub(crate) use store::{SessionStore, StoreError};
 
 const COOKIE: &str = "session";
 /// 256 bits: nobody guesses one, and no two are the same.
 const VALUE_BYTES: usize = 32;
+/// How long a page waits for the use of its session to be noted, which is no page's purpose.
+const NOTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Somebody who is logged in.
 #[derive(Debug)]
@@ -118,13 +129,19 @@ pub(crate) struct Sessions {
     store: SessionStore,
     sealer: Sealer,
     security: CookieSecurity,
+    metrics: SessionMetrics,
 }
 
 impl Sessions {
-    /// Sessions kept in `store`, sealed by `sealer`.
+    /// Sessions kept in `store`, sealed by `sealer`, whose numbers are shown in `registry`.
     #[must_use]
-    pub(crate) fn new(store: SessionStore, sealer: Sealer, security: CookieSecurity) -> Self {
-        Self { store, sealer, security }
+    pub(crate) fn new(
+        store: SessionStore,
+        sealer: Sealer,
+        security: CookieSecurity,
+        registry: &mut Registry,
+    ) -> Self {
+        Self { store, sealer, security, metrics: SessionMetrics::register(registry) }
     }
 
     /// Begins a session for somebody who has just logged in, and ends the one that this browser
@@ -142,7 +159,7 @@ impl Sessions {
         person: &Person,
     ) -> Result<HeaderValue, StoreError> {
         if let Some(before) = self.key_in(headers) {
-            self.store.delete(&before).await?;
+            self.delete(&before, Reason::Replaced).await?;
         }
         let value = random::text::<VALUE_BYTES>();
         let key = SessionKey::of(&value);
@@ -152,6 +169,7 @@ impl Sessions {
             .expect("a person is plain text and numbers");
         let sealed = self.sealer.seal(&key.0, &json);
         self.store.create(&key, lifetime, person.sid.as_deref(), sealed).await?;
+        self.metrics.started();
         Ok(self.security.set(COOKIE, &value, None))
     }
 
@@ -175,7 +193,9 @@ impl Sessions {
             return Ok(None);
         };
         if let Some(longer) = row.lifetime.extended(now, contents.person.access_token_ends_at)
-            && let Err(error) = self.store.extend(&key, row.lifetime, longer).await
+            && let Err(error) = Deadline::after(NOTED_WITHIN)
+                .bound(self.store.extend(&key, row.lifetime, longer))
+                .await
         {
             // It ends a little early then, which is no reason to refuse the page.
             tracing::warn!(error = %Chain(&error), "cannot note the use of a session");
@@ -187,8 +207,17 @@ impl Sessions {
     ///
     /// # Errors
     /// When the store does not answer; then the session may still be there.
-    pub(crate) async fn end(&self, session: &Session) -> Result<(), StoreError> {
-        self.store.delete(&session.key).await
+    pub(crate) async fn end(&self, session: &Session, reason: Reason) -> Result<(), StoreError> {
+        self.delete(&session.key, reason).await
+    }
+
+    async fn delete(&self, key: &SessionKey, reason: Reason) -> Result<(), StoreError> {
+        let deleted = self.store.delete(key).await?;
+        // One that was over anyway may be there for days.
+        if deleted.is_some_and(|row| !row.lifetime.is_over(SystemTime::now())) {
+            self.metrics.ended(reason);
+        }
+        Ok(())
     }
 
     /// The `Set-Cookie` value that makes the browser forget its session.

@@ -12,9 +12,10 @@ use aws_sdk_dynamodb::{
     config::Builder,
     error::SdkError,
     operation::{put_item::PutItemError, update_item::UpdateItemError},
-    types::AttributeValue,
+    types::{AttributeValue, ReturnValue},
 };
 use service_kit::aws::CallMetrics;
+use tokio::time::error::Elapsed;
 
 use super::{Lifetime, SessionKey};
 
@@ -29,6 +30,12 @@ const EXPIRES_AT: &str = "Expires_At";
 #[derive(Debug, thiserror::Error)]
 #[error("the table of sessions does not answer")]
 pub(crate) struct StoreError(#[source] Box<dyn StdError + Send + Sync>);
+
+impl From<Elapsed> for StoreError {
+    fn from(late: Elapsed) -> Self {
+        Self(Box::new(late))
+    }
+}
 
 impl<E, R> From<SdkError<E, R>> for StoreError
 where
@@ -152,10 +159,17 @@ impl SessionStore {
         }
     }
 
-    /// Removes a session, which may be gone already.
-    pub(super) async fn delete(&self, key: &SessionKey) -> Result<(), StoreError> {
-        self.client.delete_item().table_name(&self.table).key(KEY, text(&key.0)).send().await?;
-        Ok(())
+    /// Removes a session. Answers what it was, unless it was gone already.
+    pub(super) async fn delete(&self, key: &SessionKey) -> Result<Option<Row>, StoreError> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key(KEY, text(&key.0))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await?;
+        Ok(deleted.attributes.and_then(row))
     }
 }
 

@@ -182,6 +182,7 @@ pub(super) fn errors() -> Vec<ErrorPage> {
         Problem::TooLarge,
         Problem::TooManyRequests(Some(1)),
         Problem::TooManyRequests(Some(30)),
+        Problem::Busy(5),
         Problem::Internal,
         Problem::Unavailable,
         Problem::TimedOut,

@@ -1,0 +1,133 @@
+//! How many requests for pages are worked on at once, and how many bytes of forms are kept at once.
+//! What is beyond is refused immediately, with a time to come back: a queue would only make everybody
+//! wait longer than they will. It does not know what a page is.
+//!
+//! Static files are not counted: one costs less than the page that would refuse it, and the pages
+//! that are let in need them.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, HttpBody},
+    extract::{Request, State},
+    http::Method,
+    middleware::Next,
+    response::Response,
+};
+use prometheus_client::{
+    metrics::{
+        counter::Counter,
+        gauge::{ConstGauge, Gauge},
+    },
+    registry::Registry,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    error::Error,
+    form_body::{self, BODY_LIMIT},
+    sent_form,
+    site::Site,
+    visit,
+};
+
+/// The bytes of all forms together, arriving and being worked on: some thousands as people send
+/// them, 64 of the largest. A form on its way counts here and not among the requests, or else some
+/// slow senders could keep everybody from reading.
+const FORM_KIBIBYTES: u32 = 64 * 1024;
+
+/// Lets requests in.
+pub(crate) struct Admission {
+    requests: Arc<Semaphore>,
+    forms: Arc<Semaphore>,
+    in_flight: Gauge,
+    shed: Counter,
+}
+
+/// A request that was let in, until it is dropped.
+struct Admitted {
+    _slot: OwnedSemaphorePermit,
+    in_flight: Gauge,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+    }
+}
+
+impl Admission {
+    /// Lets `limit` requests in at once.
+    pub(crate) fn new(limit: u16, registry: &mut Registry) -> Self {
+        let admission = Self {
+            requests: Arc::new(Semaphore::new(limit.into())),
+            forms: Arc::new(Semaphore::new(FORM_KIBIBYTES as usize)),
+            in_flight: Gauge::default(),
+            shed: Counter::default(),
+        };
+        registry.register(
+            "http_server_requests_in_flight",
+            "Requests admitted and not yet answered",
+            admission.in_flight.clone(),
+        );
+        registry.register(
+            "http_server_requests_limit",
+            "How many requests may be in flight",
+            ConstGauge::new(i64::from(limit)),
+        );
+        registry.register(
+            "http_server_requests_shed",
+            "Requests answered 503 because as many were in flight as may be",
+            admission.shed.clone(),
+        );
+        admission
+    }
+
+    fn enter(&self) -> Result<Admitted, Error> {
+        let slot = Arc::clone(&self.requests).try_acquire_owned().map_err(|_| self.refuse())?;
+        self.in_flight.inc();
+        Ok(Admitted { _slot: slot, in_flight: self.in_flight.clone() })
+    }
+
+    /// Room for a form, by what its sender says of its length.
+    fn room_for(&self, body: &Body) -> Result<OwnedSemaphorePermit, Error> {
+        let length = body.size_hint().upper().unwrap_or(u64::MAX).min(BODY_LIMIT as u64);
+        let kibibytes = u32::try_from(length / 1024 + 1).unwrap_or(FORM_KIBIBYTES);
+        Arc::clone(&self.forms).try_acquire_many_owned(kibibytes).map_err(|_| self.refuse())
+    }
+
+    fn refuse(&self) -> Error {
+        self.shed.inc();
+        Error::Busy
+    }
+}
+
+/// The middleware around the routes of pages: waits until a form has arrived, lets the request in,
+/// and begins the time that its page may take.
+pub(crate) async fn admit(
+    State(site): State<Arc<Site>>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let (parts, body) = request.into_parts();
+    let visit = visit::of(&parts)?;
+    if parts.method != Method::POST {
+        let _admitted = site.admission.enter()?;
+        visit.deadline();
+        return Ok(next.run(Request::from_parts(parts, body)).await);
+    }
+    let _room = match site.admission.room_for(&body) {
+        Ok(room) => room,
+        Err(error) => {
+            form_body::discard(body).await;
+            return Err(error);
+        }
+    };
+    let form = form_body::arrive(body).await?;
+    let _admitted = site.admission.enter().inspect_err(|_| {
+        // It is not lost on whom we refuse; whether it is a form at all matters no more.
+        let _ = sent_form::receive(&parts, &form, &site, &visit);
+    })?;
+    visit.deadline();
+    Ok(next.run(Request::from_parts(parts, form.into())).await)
+}

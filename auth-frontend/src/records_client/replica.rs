@@ -1,0 +1,134 @@
+//! One replica of records-service: how busy it is, and whether it can be reached. It does not know of
+//! the others.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tonic::transport::Channel;
+
+use crate::random;
+
+/// How long a replica that cannot be reached is left alone, doubled each time it still cannot …
+const FIRST_EJECTION: Duration = Duration::from_millis(500);
+/// … up to here. A single call tries it then.
+const LONGEST_EJECTION: Duration = Duration::from_secs(10);
+
+/// One process of records-service.
+pub(super) struct Replica {
+    address: SocketAddr,
+    channel: Channel,
+    in_flight: AtomicUsize,
+    health: Mutex<Health>,
+}
+
+#[derive(Default)]
+struct Health {
+    /// How often in a row it could not be reached.
+    failures: u32,
+    /// The time in which it is left alone.
+    ejected: Option<Ejected>,
+}
+
+#[derive(Clone, Copy)]
+struct Ejected {
+    since: Instant,
+    until: Instant,
+}
+
+impl Replica {
+    /// The one at `address`, which `channel` leads to.
+    pub(super) fn new(address: SocketAddr, channel: Channel) -> Self {
+        let (in_flight, health) = (AtomicUsize::new(0), Mutex::default());
+        Self { address, channel, in_flight, health }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many calls it is working on.
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// One more call to it.
+    pub(super) fn ask(self: &Arc<Self>) -> Asked {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        Asked(Arc::clone(self))
+    }
+
+    fn health(&self) -> MutexGuard<'_, Health> {
+        self.health.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Since when it is left alone, if it is. One that is not any more is tried with a single call
+    /// before it gets others.
+    pub(super) fn ejected_since(&self, now: Instant) -> Option<Instant> {
+        let ejected = self.health().ejected?;
+        let on_trial = ejected.until <= now && self.in_flight() == 0;
+        (!on_trial).then_some(ejected.since)
+    }
+
+    /// Notes that it has answered.
+    fn reached(&self) {
+        let mut health = self.health();
+        if health.ejected.is_some() {
+            tracing::info!(address = %self.address, "a replica of records-service is back");
+            *health = Health::default();
+        }
+    }
+
+    /// Notes that it could not be reached, or has not answered at all.
+    fn not_reached(&self) {
+        let now = Instant::now();
+        let mut health = self.health();
+        if health.ejected.is_some_and(|ejected| now < ejected.until) {
+            // Of all calls that were under way to it, the first has said so already.
+            return;
+        }
+        let pause = FIRST_EJECTION * 2_u32.saturating_pow(health.failures.min(8));
+        let pause = pause.min(LONGEST_EJECTION);
+        let pause = pause / 2 + random::up_to(pause / 2);
+        let is_first = health.failures == 0;
+        health.failures += 1;
+        health.ejected = Some(Ejected { since: now, until: now + pause });
+        drop(health);
+        if is_first {
+            tracing::warn!(address = %self.address, "cannot reach a replica of records-service");
+        }
+    }
+}
+
+/// A replica with one more call, until it is dropped.
+pub(super) struct Asked(Arc<Replica>);
+
+impl Asked {
+    pub(super) fn channel(&self) -> Channel {
+        self.0.channel.clone()
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.0.address
+    }
+
+    pub(super) fn reached(&self) {
+        self.0.reached();
+    }
+
+    pub(super) fn not_reached(&self) {
+        self.0.not_reached();
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,214 @@
+//! The replicas of records-service: which there are, how busy each is and whether it can be reached.
+//! It does not know what they are asked.
+//!
+//! tonic's own balancer neither avoids a replica that fails nor lets a second attempt go elsewhere,
+//! so each replica has a channel of its own, and the choice among them is ours.
+
+use std::{
+    fmt, io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, gauge::ConstGauge},
+};
+use tokio::{
+    net::lookup_host,
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
+use tonic::transport::{ClientTlsConfig, Endpoint};
+use url::Url;
+
+use super::replica::{Asked, Replica};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A connection that does not answer a ping is given up, so that the next call makes another.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// How often addresses are looked up. The DNS of a cluster says the same for up to 30 seconds.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(3);
+const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
+/// The URL of records-service cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot use the URL of records-service")]
+pub struct ClientError(#[from] tonic::transport::Error);
+
+/// A host name, each of whose addresses is a replica.
+struct Source {
+    url: Url,
+    /// As a lookup takes it.
+    host: String,
+    port: u16,
+    tls: Option<ClientTlsConfig>,
+}
+
+impl Source {
+    fn new(url: &Url) -> Result<Self, ClientError> {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let tls = (url.scheme() == "https")
+            .then(|| ClientTlsConfig::new().with_native_roots().domain_name(&host));
+        let port = url.port_or_known_default().unwrap_or_default();
+        let source = Self { url: url.clone(), host, port, tls };
+        // What is wrong with any address is wrong with the URL or with the machine's certificates,
+        // and better found at the start.
+        source.endpoint((Ipv4Addr::LOCALHOST, source.port).into())?;
+        Ok(source)
+    }
+
+    /// All addresses of one family: the two of one process would count as two replicas.
+    async fn look_up(&self) -> io::Result<Vec<SocketAddr>> {
+        let found = timeout(LOOK_UP_TIMEOUT, lookup_host((self.host.as_str(), self.port)));
+        let mut found: Vec<_> = found.await??.collect();
+        if found.iter().any(SocketAddr::is_ipv4) {
+            found.retain(SocketAddr::is_ipv4);
+        }
+        Ok(found)
+    }
+
+    /// Makes `known` the replicas at these addresses, keeping those that stay. Answers whether that
+    /// changed anything.
+    fn renew(&self, known: &mut Vec<Arc<Replica>>, addresses: &[SocketAddr]) -> bool {
+        let before = known.len();
+        known.retain(|replica| addresses.contains(&replica.address()));
+        let kept = known.len();
+        for address in addresses {
+            if !known.iter().any(|replica| replica.address() == *address)
+                && let Ok(endpoint) = self.endpoint(*address)
+            {
+                known.push(Arc::new(Replica::new(*address, endpoint.connect_lazy())));
+            }
+        }
+        kept != before || known.len() != kept
+    }
+
+    /// The way to one address, by the name of the host.
+    fn endpoint(&self, address: SocketAddr) -> Result<Endpoint, tonic::transport::Error> {
+        let origin = Endpoint::from_shared(self.url.to_string())?.uri().clone();
+        let endpoint = Endpoint::from_shared(format!("{}://{address}", self.url.scheme()))?
+            .origin(origin)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .keep_alive_timeout(PING_TIMEOUT)
+            .keep_alive_while_idle(true);
+        match &self.tls {
+            Some(tls) => endpoint.tls_config(tls.clone()),
+            None => Ok(endpoint),
+        }
+    }
+}
+
+/// The replicas of each source.
+type Known = Vec<Vec<Arc<Replica>>>;
+
+/// All replicas, kept up to date by a task of its own.
+#[derive(Clone)]
+pub(super) struct Replicas {
+    /// `None` until the first lookup has ended.
+    known: watch::Receiver<Option<Known>>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Replicas {
+    /// Those at `urls`, looked up from now on.
+    ///
+    /// # Errors
+    /// When a URL cannot be used, or the machine's certificates cannot be loaded.
+    pub(super) fn of(urls: &[Url]) -> Result<Self, ClientError> {
+        let sources = urls.iter().map(Source::new).collect::<Result<Vec<_>, _>>()?;
+        let (announce, known) = watch::channel(None);
+        tokio::spawn(keep_up(sources, announce));
+        Ok(Self { known, turn: Arc::default() })
+    }
+
+    /// The one to ask next: of those that can be reached the least busy, preferably none of
+    /// `tried`; if none can be reached, the one that has been left alone for longest. `None` where
+    /// none is known.
+    pub(super) async fn choose(&self, tried: &[SocketAddr]) -> Option<Asked> {
+        let mut known = self.known.clone();
+        let known = known.wait_for(Option::is_some).await.ok()?;
+        let all: Vec<_> = known.iter().flatten().flatten().collect();
+        // Equals take turns.
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % all.len().max(1);
+        let (before, from) = all.split_at(turn);
+        let now = Instant::now();
+        let chosen = from.iter().chain(before).min_by_key(|replica| {
+            let ejected_since = replica.ejected_since(now);
+            let is_tried = tried.contains(&replica.address());
+            (ejected_since.is_some(), is_tried, ejected_since, replica.in_flight())
+        });
+        chosen.map(|replica| replica.ask())
+    }
+
+    /// Whether there is more than one.
+    pub(super) fn are_several(&self) -> bool {
+        self.known.borrow().iter().flatten().flatten().nth(1).is_some()
+    }
+}
+
+impl fmt::Debug for Replicas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replicas").finish_non_exhaustive()
+    }
+}
+
+/// `records_replicas`
+impl Collector for Replicas {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
+        let now = Instant::now();
+        let known = self.known.borrow();
+        let (ejected, available): (Vec<_>, Vec<_>) = known
+            .iter()
+            .flatten()
+            .flatten()
+            .partition(|replica| replica.ejected_since(now).is_some());
+        let help = "Replicas of records-service; an ejected one could not be reached lately";
+        let mut family =
+            encoder.encode_descriptor("records_replicas", help, None, MetricType::Gauge)?;
+        for (state, replicas) in [("available", available), ("ejected", ejected)] {
+            let count = ConstGauge::new(i64::try_from(replicas.len()).unwrap_or(i64::MAX));
+            count.encode(family.encode_family(&[("state", state)])?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Looks addresses up for as long as somebody wants to know.
+async fn keep_up(sources: Vec<Source>, announce: watch::Sender<Option<Known>>) {
+    let mut known: Known = vec![Vec::new(); sources.len()];
+    let mut failed = vec![false; sources.len()];
+    loop {
+        let found = join_all(sources.iter().map(Source::look_up)).await;
+        let mut changed = announce.borrow().is_none();
+        for (i, found) in found.into_iter().enumerate() {
+            let source = &sources[i];
+            let lost = found.is_err();
+            match found {
+                Ok(addresses) => changed |= source.renew(&mut known[i], &addresses),
+                Err(error) if !failed[i] => {
+                    // What was known of it stays.
+                    tracing::warn!(host = source.host, %error, "cannot look up records-service");
+                }
+                Err(_) => {}
+            }
+            failed[i] = lost;
+        }
+        if changed {
+            let replicas = known.iter().flatten().count();
+            tracing::info!(replicas, "looked up records-service");
+            announce.send_replace(Some(known.clone()));
+        }
+        tokio::select! {
+            () = announce.closed() => return,
+            () = sleep(LOOK_UP_EVERY) => {}
+        }
+    }
+}
