@@ -4,7 +4,6 @@
 
 use std::{borrow::Cow, fmt, sync::OnceLock};
 
-use aws_lc_rs::rand;
 use opentelemetry::{
     Context, KeyValue, Value,
     trace::{
@@ -12,7 +11,9 @@ use opentelemetry::{
         TraceFlags, TraceId, TraceState, Tracer as _,
     },
 };
-use opentelemetry_sdk::trace::{SdkTracer, Span as RecordedSpan};
+use opentelemetry_sdk::trace::{
+    IdGenerator as _, RandomIdGenerator, SdkTracer, Span as RecordedSpan,
+};
 
 tokio::task_local! {
     /// The step of work that this task is in, for what is called from it and is given no context.
@@ -118,8 +119,8 @@ impl Span {
 /// Which request this is, and which part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TraceContext {
-    trace_id: u128,
-    span_id: u64,
+    trace_id: TraceId,
+    span_id: SpanId,
     sampled: bool,
 }
 
@@ -127,23 +128,13 @@ impl TraceContext {
     /// A new trace with random ids.
     #[must_use]
     pub fn random() -> Self {
-        Self { trace_id: random_u128(), span_id: random_span_id(), sampled: true }
-    }
-
-    /// The next step of the trace in a `traceparent` header, or a new trace where the header is
-    /// absent or malformed (Trace Context §4.3).
-    #[must_use]
-    pub fn continued_from(traceparent: Option<&str>) -> Self {
-        match traceparent.and_then(Self::parse) {
-            Some(parent) => parent.child(),
-            None => Self::random(),
-        }
+        let ids = RandomIdGenerator::default();
+        Self { trace_id: ids.new_trace_id(), span_id: ids.new_span_id(), sampled: true }
     }
 
     /// A further step of the same trace.
-    #[must_use]
-    pub fn child(self) -> Self {
-        Self { span_id: random_span_id(), ..self }
+    fn child(self) -> Self {
+        Self { span_id: RandomIdGenerator::default().new_span_id(), ..self }
     }
 
     /// What a `traceparent` header says, where it is well-formed (Trace Context §3.2).
@@ -163,25 +154,26 @@ impl TraceContext {
             return None;
         }
         let context = Self {
-            trace_id: u128::from_str_radix(trace_id, 16).ok()?,
-            span_id: u64::from_str_radix(span_id, 16).ok()?,
+            trace_id: TraceId::from_hex(trace_id).ok()?,
+            span_id: SpanId::from_hex(span_id).ok()?,
             sampled: u8::from_str_radix(flags, 16).ok()? & 1 == 1,
         };
-        (context.trace_id != 0 && context.span_id != 0).then_some(context)
+        let is_zero = context.trace_id == TraceId::INVALID || context.span_id == SpanId::INVALID;
+        (!is_zero).then_some(context)
     }
 
     fn of_span_context(context: &SpanContext) -> Option<Self> {
         context.is_valid().then(|| Self {
-            trace_id: u128::from_be_bytes(context.trace_id().to_bytes()),
-            span_id: u64::from_be_bytes(context.span_id().to_bytes()),
+            trace_id: context.trace_id(),
+            span_id: context.span_id(),
             sampled: context.is_sampled(),
         })
     }
 
     fn to_span_context(self, remote: bool) -> SpanContext {
         SpanContext::new(
-            TraceId::from(self.trace_id),
-            SpanId::from(self.span_id),
+            self.trace_id,
+            self.span_id,
             TraceFlags::default().with_sampled(self.sampled),
             remote,
             TraceState::default(),
@@ -191,25 +183,15 @@ impl TraceContext {
     /// 32 hexadecimal digits: the reference id that people are given.
     #[must_use]
     pub fn trace_id(&self) -> String {
-        format!("{:032x}", self.trace_id)
+        self.trace_id.to_string()
     }
 }
 
 /// The value of the `traceparent` header.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
+        write!(f, "00-{}-{}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
     }
-}
-
-fn random_u128() -> u128 {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).expect("the operating system gives random bytes");
-    u128::from_be_bytes(bytes).max(1)
-}
-
-fn random_span_id() -> u64 {
-    u64::try_from(random_u128() >> 64).unwrap_or(1).max(1)
 }
 
 #[cfg(test)]
@@ -217,18 +199,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_child_keeps_the_trace_and_takes_a_new_span() {
-        let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    fn a_step_keeps_the_trace_and_the_wish_to_record_it_and_takes_an_id_of_its_own() {
+        for flags in ["00", "01"] {
+            let header = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
+            let parent = TraceContext::parse(&header).unwrap();
 
-        let child = TraceContext::continued_from(Some(header));
+            let step = Span::client("a step", parent).context();
 
-        assert_eq!(child.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
-        assert!(child.to_string().starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
-        assert_ne!(child.to_string(), header);
+            assert_eq!(parent.to_string(), header);
+            assert_eq!(step.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
+            assert!(step.to_string().ends_with(&format!("-{flags}")), "{step}");
+            assert_ne!(step, parent);
+        }
     }
 
     #[test]
-    fn a_malformed_header_starts_a_new_trace() {
+    fn a_malformed_header_says_nothing() {
         let malformed = [
             "",
             "00",
@@ -241,8 +227,13 @@ mod tests {
             "00-+bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
         ];
         for header in malformed {
-            let context = TraceContext::continued_from(Some(header));
-            assert_ne!(context.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736", "{header}");
+            assert_eq!(TraceContext::parse(header), None, "{header}");
         }
+    }
+
+    #[test]
+    fn every_trace_that_begins_here_is_another() {
+        let (one, other) = (Span::server("one", None), Span::server("other", None));
+        assert_ne!(one.context().trace_id(), other.context().trace_id());
     }
 }
