@@ -4,8 +4,11 @@ use std::process::Command;
 
 use crate::app::{TestApp, command};
 
+mod account;
 mod backups;
+mod preflight;
 mod provision;
+mod proxy;
 
 #[test]
 fn every_configuration_mistake_is_listed_before_anything_binds() {
@@ -18,6 +21,9 @@ fn every_configuration_mistake_is_listed_before_anything_binds() {
             ("PAGE_TOKEN_SECRET_FILE", "/does/not/exist"),
             ("RECORDS_ADDRESS", "everywhere"),
             ("GRPC_REFLECTION", "perhaps"),
+            ("MAX_IN_FLIGHT", "0"),
+            ("MAX_CONNECTIONS", "many"),
+            ("MAX_CONNECTION_AGE_SECONDS", "0"),
         ])
         .output()
         .unwrap();
@@ -31,6 +37,9 @@ fn every_configuration_mistake_is_listed_before_anything_binds() {
         "PAGE_TOKEN_SECRET_FILE",
         "RECORDS_ADDRESS",
         "GRPC_REFLECTION",
+        "MAX_IN_FLIGHT",
+        "MAX_CONNECTIONS",
+        "MAX_CONNECTION_AGE_SECONDS",
     ] {
         assert!(printed.contains(&format!("\n  {variable}: ")), "{variable} is not in:\n{printed}");
     }
@@ -52,6 +61,24 @@ async fn no_process_starts_without_a_region() {
         assert!(printed.contains("AWS_REGION: is not set"), "{subcommand}: {printed}");
         assert!(!printed.contains("listening"), "{subcommand}: {printed}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_health_check_tells_whether_a_process_is_ready_and_in_one_line_why_not() {
+    let app = TestApp::start().await;
+    let check = |ops_address: &str| {
+        let mut command = app.command("healthcheck");
+        let output = command.env("OPS_ADDRESS", ops_address).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let nobody = format!("127.0.0.1:{}", dev_stack::free_port().unwrap());
+
+    let ready = [check(&app.serve.ops_address), check(&app.audit.ops_address)];
+    let (code, said) = check(&nobody);
+
+    assert_eq!(ready, [(Some(0), String::new()), (Some(0), String::new())]);
+    assert_eq!((code, said.lines().count()), (Some(1), 1), "{said}");
+    assert!(said.starts_with("not ready: "), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,10 +6,8 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
-    net::{TcpListener, TcpStream},
-};
+
+use super::proxy::{self, Instead, refusal};
 
 /// An endpoint that answers for backups itself, as AWS does for a new table, and passes everything
 /// else on.
@@ -30,16 +28,12 @@ struct Seen {
 
 impl Backups {
     pub(super) async fn start(emulator: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::<Seen>::default();
         let state = seen.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, state.clone(), emulator.clone()));
-            }
+        let url = proxy::start(emulator, move |operation, sent| {
+            state.answer(operation, sent["TableName"].as_str().unwrap_or_default())
         });
-        Self { url, seen }
+        Self { url: url.await, seen }
     }
 
     pub(super) fn forbid(&self, operation: &'static str) {
@@ -56,11 +50,11 @@ impl Backups {
 
 impl Seen {
     /// The answer to a call, unless the emulator has to give it.
-    fn answer(&self, operation: &str, table: &str) -> Option<(u16, Value)> {
+    fn answer(&self, operation: &str, table: &str) -> Instead {
         self.calls.lock().unwrap().push((operation.to_owned(), table.to_owned()));
         if *self.forbidden.lock().unwrap() == Some(operation) {
             let message = format!("not authorized to perform: dynamodb:{operation}");
-            return Some((400, json!({ "__type": "AccessDeniedException", "message": message })));
+            return refusal("AccessDeniedException", &message);
         }
         let mut wishes = self.wishes.lock().unwrap();
         let wishes = wishes.entry(table.to_owned()).or_default();
@@ -70,62 +64,21 @@ impl Seen {
             _ => return None,
         }
         if operation.starts_with("Update") && *wishes == 1 {
-            return Some((
-                400,
-                json!({
-                    "__type":
-                        "com.amazonaws.dynamodb.v20120810#ContinuousBackupsUnavailableException",
-                    "message": "Backups are being enabled for the table",
-                }),
-            ));
+            return refusal(
+                "com.amazonaws.dynamodb.v20120810#ContinuousBackupsUnavailableException",
+                "Backups are being enabled for the table",
+            );
         }
-        let status = if *wishes > 1 { "ENABLED" } else { "DISABLED" };
-        let description = json!({
-            "ContinuousBackupsStatus": "ENABLED",
-            "PointInTimeRecoveryDescription": { "PointInTimeRecoveryStatus": status },
-        });
-        Some((200, json!({ "ContinuousBackupsDescription": description })))
+        Some((200, description(*wishes > 1)))
     }
 }
 
-/// Answers one request and closes the connection.
-async fn answer(mut stream: TcpStream, seen: Arc<Seen>, emulator: String) {
-    let (read, mut write) = stream.split();
-    let mut read = BufReader::new(read);
-    let mut headers = HashMap::new();
-    loop {
-        let mut line = String::new();
-        read.read_line(&mut line).await.unwrap();
-        if line.trim().is_empty() {
-            break;
-        }
-        if let Some((name, value)) = line.split_once(':') {
-            headers.insert(name.to_lowercase(), value.trim().to_owned());
-        }
-    }
-    // A connection that was opened ahead and closed.
-    let Some(length) = headers.get("content-length") else { return };
-    let mut body = vec![0; length.parse().unwrap()];
-    read.read_exact(&mut body).await.unwrap();
-
-    let request: Value = serde_json::from_slice(&body).unwrap();
-    let target = &headers["x-amz-target"];
-    let operation = target.rsplit('.').next().unwrap();
-    let answered = seen.answer(operation, request["TableName"].as_str().unwrap());
-    let (status, body) = if let Some((status, body)) = answered {
-        (status, body.to_string())
-    } else {
-        let mut passed_on = service_kit::http::client().unwrap().post(emulator).body(body);
-        for name in ["x-amz-target", "authorization", "content-type", "x-amz-date"] {
-            passed_on = passed_on.header(name, &headers[name]);
-        }
-        let answer = passed_on.send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
-    let head = format!(
-        "HTTP/1.1 {status} -\r\ncontent-type: application/x-amz-json-1.0\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    write.write_all(&[head.as_bytes(), body.as_bytes()].concat()).await.unwrap();
+fn description(is_enabled: bool) -> Value {
+    let status = if is_enabled { "ENABLED" } else { "DISABLED" };
+    json!({
+        "ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "ENABLED",
+            "PointInTimeRecoveryDescription": { "PointInTimeRecoveryStatus": status },
+        },
+    })
 }
