@@ -29,14 +29,16 @@ pub(crate) struct TestApp {
     pub(crate) dynamodb: DynamoDb,
     pub(crate) sqs: Sqs,
     pub(crate) serve: Service,
-    audit: Service,
+    pub(crate) audit: Service,
     pub(crate) channel: Channel,
 }
 
 /// A started `records-service`, killed when dropped.
 pub(crate) struct Service {
     child: Child,
+    /// Where gRPC is served; empty for `audit`.
     pub(crate) address: String,
+    pub(crate) ops_address: String,
 }
 
 /// Puts an access token into every call.
@@ -80,6 +82,11 @@ impl TestApp {
             .await
             .unwrap();
         Self { auth0, dynamodb, sqs, serve, audit, channel }
+    }
+
+    /// `records-service` with the environment of this system, and no other.
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
+        command(subcommand, &self.dynamodb, &self.sqs, &self.auth0)
     }
 
     /// Kills `serve` (SIGKILL) and starts it again, without any extra variable.
@@ -149,13 +156,18 @@ impl Service {
         let mut child = command.stderr(Stdio::inherit()).spawn().unwrap();
         let lines = log_lines(&mut child);
         let deadline = Instant::now() + PATIENCE;
+        let mut grpc = String::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = lines.recv_timeout(left).expect("the service says where it listens");
             let line: serde_json::Value = serde_json::from_str(&line).expect("logs are JSON");
             if line["message"] == "listening" {
                 let address = line["address"].as_str().unwrap().to_owned();
-                return Self { child, address };
+                // The ops port is named last.
+                if line["port"] == "ops" {
+                    return Self { child, address: grpc, ops_address: address };
+                }
+                grpc = address;
             }
         }
     }
@@ -165,11 +177,21 @@ impl Service {
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has.
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
+    /// Asks it to stop (SIGTERM).
+    pub(crate) fn ask_to_stop(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits until it has stopped.
+    pub(crate) fn stopped(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
+    }
+
+    /// Asks it to stop and waits until it has.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.ask_to_stop();
+        self.stopped()
     }
 }
 

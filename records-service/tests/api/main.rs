@@ -6,7 +6,11 @@
 mod app;
 mod audit;
 mod backstage;
+mod connections;
 mod failures;
 mod identity;
+mod metrics;
+mod overload;
 mod records;
 mod start;
+mod wire;

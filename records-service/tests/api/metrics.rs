@@ -1,0 +1,155 @@
+//! What `/metrics` says.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use tonic::Code;
+
+use crate::app::{Service, TestApp};
+
+/// How long a value may take to become what it should be.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One look at `/metrics`.
+pub(crate) struct Metrics {
+    text: String,
+    values: HashMap<String, f64>,
+}
+
+impl Metrics {
+    /// The value of a series, written as `/metrics` writes it.
+    pub(crate) fn get(&self, series: &str) -> Option<f64> {
+        self.values.get(series).copied()
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Service {
+    pub(crate) async fn metrics(&self) -> Metrics {
+        let url = format!("http://{}/metrics", self.ops_address);
+        let client = service_kit::http::client().unwrap();
+        let text = client.get(url).send().await.unwrap().text().await.unwrap();
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let sample = |line: &str| {
+            let (series, value) = line.rsplit_once(' ').unwrap();
+            (series.to_owned(), value.parse().unwrap())
+        };
+        let values = samples.map(sample).collect();
+        Metrics { text, values }
+    }
+
+    pub(crate) async fn metric(&self, series: &str) -> Option<f64> {
+        self.metrics().await.get(series)
+    }
+
+    /// Waits until a series has this value.
+    pub(crate) async fn wait_for(&self, series: &str, value: f64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = self.metric(series).await;
+            if now == Some(value) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{series} is {now:?} and not {value}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn calls(method: &str, code: &str) -> String {
+    format!(
+        "grpc_server_request_duration_seconds_count{{service=\"records.v1.RecordsService\",\
+         method=\"{method}\",code=\"{code}\"}}"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_done_shows_and_whose_it_is_does_not() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    let gloria = app.user("globex-admin", "globex");
+
+    let record = ada.create(&[]).await.unwrap();
+    gloria.create(&[]).await.unwrap();
+    assert_eq!(gloria.get(&record.name).await.unwrap_err().code(), Code::NotFound);
+    ada.trail_of(1).await;
+    gloria.trail_of(1).await;
+
+    let serve = app.serve.metrics().await;
+    assert_eq!(serve.get(&calls("CreateRecord", "OK")), Some(2.0));
+    assert_eq!(serve.get(&calls("GetRecord", "NOT_FOUND")), Some(1.0));
+    let transactions = "aws_call_duration_seconds_count{service=\"DynamoDB\",\
+                        operation=\"TransactWriteItems\",outcome=\"ok\"}";
+    assert_eq!(serve.get(transactions), Some(2.0));
+    let fetches = "provider_fetches_total{document=\"jwks\",outcome=\"ok\"}";
+    assert_eq!(serve.get(fetches), Some(1.0));
+    let published = |path| serve.get(&format!("relay_events_published_total{{path=\"{path}\"}}"));
+    // On a slow machine an event may go both ways.
+    assert!(published("fast").unwrap() + published("sweep").unwrap() >= 2.0);
+    assert_eq!(serve.get("relay_publish_failures_total"), Some(0.0));
+    assert_eq!(serve.get("grpc_server_requests_in_flight"), Some(0.0));
+    assert_eq!(serve.get("grpc_server_requests_limit"), Some(256.0));
+    assert_eq!(serve.get("grpc_server_requests_shed_total"), Some(0.0));
+    assert_eq!(serve.get("grpc_server_connections"), Some(1.0));
+    assert_eq!(serve.get("org_records_ready"), Some(1.0));
+    app.audit.wait_for("audit_events_total{outcome=\"stored\"}", 2.0).await;
+    let audit = app.audit.metrics().await;
+    assert_eq!(audit.get("audit_event_delay_seconds_count"), Some(2.0));
+    assert!(audit.get("audit_received_timestamp_seconds").unwrap() > 1_700_000_000.0);
+    for (process, metrics) in [("serve", serve), ("audit", audit)] {
+        assert!(metrics.text().contains(&format!("process=\"{process}\"")));
+        for name in ["acme", "globex", &record.name["records/".len()..]] {
+            assert!(!metrics.text().contains(name), "{name} in {}", metrics.text());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_messages_is_counted() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    ada.create(&[]).await.unwrap();
+    ada.trail_of(1).await;
+
+    app.enqueue(&app.trail_payload("org_acme00000000000").await).await;
+    app.enqueue("no event").await;
+
+    app.audit.wait_for("audit_events_total{outcome=\"duplicate\"}", 1.0).await;
+    app.audit.wait_for("audit_events_total{outcome=\"refused\"}", 1.0).await;
+    assert_eq!(app.audit.metric("audit_events_total{outcome=\"stored\"}").await, Some(1.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_in_the_outbox_shows_in_the_process_that_sweeps_and_in_no_other() {
+    const LATE: &str = "outbox_late_events";
+    let mut app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    // It has the lease: it was there first and has swept.
+    app.serve.wait_for(LATE, 0.0).await;
+    let other = Service::start(&mut app.command("serve"));
+
+    app.sqs.stop().await;
+    for _ in 0..3 {
+        ada.create(&[]).await.unwrap();
+    }
+    app.serve.wait_for(LATE, 3.0).await;
+
+    let sweeping = app.serve.metrics().await;
+    assert!(sweeping.get("outbox_oldest_age_seconds").unwrap() >= 2.0);
+    assert!(sweeping.get("outbox_swept_timestamp_seconds").unwrap() > 1_700_000_000.0);
+    assert!(sweeping.get("relay_publish_failures_total").unwrap() >= 3.0);
+    assert!(!other.metrics().await.text().contains("outbox_"));
+
+    app.serve.kill();
+    other.wait_for(LATE, 3.0).await;
+    app.sqs.resume().await.unwrap();
+
+    other.wait_for(LATE, 0.0).await;
+    other.wait_for("relay_events_published_total{path=\"sweep\"}", 3.0).await;
+    assert_eq!(other.metric("outbox_oldest_age_seconds").await, Some(0.0));
+}

@@ -1,0 +1,156 @@
+//! More calls than may be in flight, callers who are slow, and callers who are nobody.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::body::{Body, Bytes};
+use dev_stack::auth0::{Endpoint, FailureMode};
+use futures_util::stream;
+use records_proto::v1::{self as pb, records_service_client::RecordsServiceClient};
+use tonic::{Code, Status};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_types::StatusExt;
+
+use crate::{
+    app::{TestApp, reason},
+    wire::{LIST_RECORDS, Wire},
+};
+
+const IN_FLIGHT: &str = "grpc_server_requests_in_flight";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_too_many_is_told_at_once_to_come_back_while_health_answers() {
+    let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "1")]).await;
+    let wire = Wire::connect(&app.serve.address).await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let (message, first) = wire.slow_call(&token, LIST_RECORDS);
+    app.serve.wait_for(IN_FLIGHT, 1.0).await;
+
+    let started = Instant::now();
+    let of_another_organization = app.user("globex-admin", "globex").list(0, "").await;
+    let mut stranger = RecordsServiceClient::new(app.channel.clone());
+    let of_a_stranger = stranger.list_records(pb::ListRecordsRequest::default()).await;
+    let took = started.elapsed();
+
+    // The first call would have been in the way for a minute.
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    for status in [of_another_organization.unwrap_err(), of_a_stranger.unwrap_err()] {
+        assert_eq!(
+            (status.code(), reason(&status).as_str()),
+            (Code::ResourceExhausted, "THROTTLED")
+        );
+        let details = status.get_error_details();
+        assert!(details.retry_info().unwrap().retry_delay.is_some());
+    }
+    assert_eq!(app.serve.metric("grpc_server_requests_shed_total").await, Some(2.0));
+    assert_eq!(app.serve.metric("grpc_server_requests_limit").await, Some(1.0));
+    let health = HealthClient::new(app.channel.clone()).check(HealthCheckRequest::default()).await;
+    assert_eq!(health.unwrap().into_inner().status, 1);
+
+    message.send(()).unwrap();
+
+    first.await.unwrap().unwrap();
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+    assert!(app.user("globex-admin", "globex").list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_goes_away_leaves_its_place_to_others() {
+    let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "1")]).await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+
+    // The call is cancelled, and then the connection breaks; its deadline is a minute away.
+    let wire = Wire::connect(&app.serve.address).await;
+    let (_message, call) = wire.slow_call(&token, LIST_RECORDS);
+    app.serve.wait_for(IN_FLIGHT, 1.0).await;
+    call.abort();
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+    let (_message, _call) = wire.slow_call(&token, LIST_RECORDS);
+    app.serve.wait_for(IN_FLIGHT, 1.0).await;
+    wire.cut();
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+
+    assert!(app.user("globex-admin", "globex").list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_waits_for_any_more_is_given_up() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    app.auth0.fail(Endpoint::Jwks, FailureMode::Delay(Duration::from_secs(20)));
+
+    let call = tokio::spawn(async move { ada.list(0, "").await });
+    app.serve.wait_for(IN_FLIGHT, 1.0).await;
+    call.abort();
+
+    let cancelled = "grpc_server_request_duration_seconds_count{service=\"records.v1.RecordsService\",\
+                     method=\"ListRecords\",code=\"CANCELLED\"}";
+    app.serve.wait_for(cancelled, 1.0).await;
+    assert_eq!(app.serve.metric(IN_FLIGHT).await, Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_does_not_arrive_ends_with_the_deadline_of_its_call() {
+    let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "1")]).await;
+    let wire = Wire::connect(&app.serve.address).await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let authorization = format!("Bearer {token}");
+    let half = stream::iter([Ok::<_, Status>(Bytes::from_static(&[0, 0, 0, 0, 9, 1]))]);
+    let half = Body::from_stream(stream::StreamExt::chain(half, stream::pending()));
+    let headers = [("authorization", authorization.as_str()), ("grpc-timeout", "300m")];
+
+    let status = wire.call(LIST_RECORDS, &headers, half).await.unwrap().unwrap_err();
+
+    let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+    assert!(app.user("globex-admin", "globex").list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_is_refused_before_their_message_is_read() {
+    let app = TestApp::start().await;
+    let wire = Wire::connect(&app.serve.address).await;
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let chunks = stream::repeat_with(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        Ok::<_, Status>(Bytes::from_static(&[0; 16 * 1024]))
+    });
+
+    let status =
+        wire.call(LIST_RECORDS, &[], Body::from_stream(chunks)).await.unwrap().unwrap_err();
+
+    let expected = (Code::Unauthenticated, "UNAUTHENTICATED");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    // What one call may send unread, and a little that waited to be sent.
+    let kilobytes = sent.load(Ordering::Relaxed) * 16;
+    assert!(kilobytes < 512, "{kilobytes} KiB were taken of an endless message");
+    assert!(app.user("acme-admin", "acme").list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_contract_does_not_have_is_unimplemented_and_named_other() {
+    let app = TestApp::start().await;
+    let wire = Wire::connect(&app.serve.address).await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let unknown = ["/records.v1.RecordsService/Nothing", "/records.v2.Anything/At/All", "/"];
+
+    for path in unknown {
+        let (message, answer) = wire.slow_call(&token, path);
+        let status = answer.await.unwrap().unwrap_err();
+        drop(message);
+        assert_eq!(status.code(), Code::Unimplemented, "{path}");
+    }
+
+    let metrics = app.serve.metrics().await;
+    let series = "grpc_server_request_duration_seconds_count{service=\"other\",method=\"other\",\
+                  code=\"UNIMPLEMENTED\"}";
+    assert_eq!(metrics.get(series), Some(3.0));
+    assert!(!metrics.text().contains("Nothing") && !metrics.text().contains("Anything"));
+}
