@@ -18,6 +18,7 @@ mod notice;
 mod oidc;
 mod pages;
 mod permission;
+mod preflight;
 mod present;
 mod random;
 mod record_form;
@@ -29,3 +30,5 @@ mod server;
 mod session;
 mod site;
 mod visit;
+
+pub use preflight::preflight;

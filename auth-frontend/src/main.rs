@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use auth_frontend::{
     app,
     config::{self, Config, VARIABLES},
+    preflight,
 };
 use clap::{Parser, Subcommand};
 use mimalloc::MiMalloc;
@@ -32,6 +33,17 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Check that the frontend has all it needs, without changing anything
+    ///
+    /// Run it with the environment and the rights (role, service account) of the frontend. It looks at
+    /// configuration, credentials, the table of sessions, every right by a call that changes nothing,
+    /// issuer and clock, whether Auth0 knows this application, and records-service, for 20 seconds at
+    /// most, and prints what is wrong and what mends it. Auth0's log shows a failed silent login and a
+    /// failed exchange of a code.
+    ///
+    /// Exits with 0 if the frontend can run, with 1 if not, and with 2 for mistakes in the
+    /// configuration.
+    Preflight,
     /// Ask whether the process in this container is ready: exits with 0 or 1
     Healthcheck,
 }
@@ -42,6 +54,7 @@ fn main() -> ExitCode {
     let env = Environment::of_process();
     match arguments.command {
         None => serve(env),
+        Some(Command::Preflight) => check(env),
         Some(Command::Healthcheck) => healthcheck(env),
     }
 }
@@ -65,6 +78,25 @@ fn serve(mut env: Environment) -> ExitCode {
         exporter.shut_down().await;
         ended
     })
+}
+
+/// Its report is for people, and says what the log would.
+fn check(mut env: Environment) -> ExitCode {
+    let _exporter = Exporter::from_environment(&mut env, "frontend");
+    let config = match Config::from_environment(env) {
+        Ok(config) => config,
+        Err(mistakes) => return misconfigured(&mistakes),
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let report = runtime.block_on(Box::pin(preflight(&config)));
+    println!("{report}");
+    if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run(config: Config) -> ExitCode {

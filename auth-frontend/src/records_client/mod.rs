@@ -140,3 +140,6 @@ fn forms(channel: Channel) -> FormsServiceClient<Channel> {
 fn audit(channel: Channel) -> AuditServiceClient<Channel> {
     AuditServiceClient::new(channel).max_decoding_message_size(ANSWER_LIMIT)
 }
+
+#[cfg(test)]
+mod tests;

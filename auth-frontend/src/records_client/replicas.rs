@@ -212,3 +212,84 @@ async fn keep_up(sources: Vec<Source>, announce: watch::Sender<Option<Known>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(url: &str) -> Source {
+        Source::new(&Url::parse(url).unwrap()).unwrap()
+    }
+
+    fn addresses(last: &[u8]) -> Vec<SocketAddr> {
+        last.iter().map(|last| SocketAddr::from(([127, 0, 0, *last], 50051))).collect()
+    }
+
+    #[tokio::test]
+    async fn replicas_come_and_go_with_the_addresses_of_their_name() {
+        let source = source("https://records-service:50051");
+        let mut known = Vec::new();
+
+        assert!(source.renew(&mut known, &addresses(&[1, 2])));
+        let (first, second) = (Arc::clone(&known[0]), Arc::clone(&known[1]));
+        assert!(!source.renew(&mut known, &addresses(&[2, 1])));
+        assert!(source.renew(&mut known, &addresses(&[3, 2])));
+
+        let is_known = |replica| known.iter().any(|known| Arc::ptr_eq(known, replica));
+        assert!(is_known(&second), "with its connection, and what is known of it");
+        assert!(!is_known(&first) && known.len() == 2);
+    }
+
+    #[tokio::test]
+    async fn new_replicas_get_their_share_at_once() {
+        let source = source("http://records-service");
+        let mut known = Vec::new();
+        source.renew(&mut known, &addresses(&[1]));
+        let (announce, receiver) = watch::channel(Some(vec![known.clone()]));
+        let replicas = Replicas { known: receiver, turn: Arc::default() };
+        let mut under_way = Vec::new();
+        for _ in 0..6 {
+            under_way.push(replicas.choose(&[]).await.unwrap());
+        }
+
+        source.renew(&mut known, &addresses(&[1, 2, 3]));
+        announce.send_replace(Some(vec![known.clone()]));
+        for _ in 0..12 {
+            under_way.push(replicas.choose(&[]).await.unwrap());
+        }
+
+        let in_flight: Vec<_> = known.iter().map(|replica| replica.in_flight()).collect();
+        assert_eq!(in_flight, [6, 6, 6]);
+    }
+
+    #[tokio::test]
+    async fn one_that_is_left_alone_is_tried_only_where_there_is_no_other() {
+        let source = source("http://records-service");
+        let mut known = Vec::new();
+        source.renew(&mut known, &addresses(&[1, 2]));
+        let (_announce, receiver) = watch::channel(Some(vec![known.clone()]));
+        let replicas = Replicas { known: receiver, turn: Arc::default() };
+
+        known[0].ask().not_reached();
+        let second = replicas.choose(&[]).await.unwrap();
+        let second_again = replicas.choose(&[second.address()]).await.unwrap();
+        second.not_reached();
+        let first = replicas.choose(&[]).await.unwrap();
+        let second_at_last = replicas.choose(&[first.address()]).await.unwrap();
+
+        let [one, two] = [known[0].address(), known[1].address()];
+        assert_eq!(second.address(), two);
+        assert_eq!(second_again.address(), two);
+        assert_eq!(first.address(), one, "it has been left alone for longest");
+        assert_eq!(second_at_last.address(), two);
+    }
+
+    #[tokio::test]
+    async fn a_host_is_a_name_or_an_address_of_one_family() {
+        let of = async |url| source(url).look_up().await.unwrap();
+
+        assert_eq!(of("http://localhost:1").await, [SocketAddr::from(([127, 0, 0, 1], 1))]);
+        assert_eq!(of("http://127.0.0.2").await, [SocketAddr::from(([127, 0, 0, 2], 80))]);
+        assert_eq!(of("https://[::1]").await, ["[::1]:443".parse().unwrap()]);
+    }
+}

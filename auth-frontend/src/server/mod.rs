@@ -32,9 +32,6 @@ use stream::{PatientStream, Turns};
 /// The most that the head of a request may take, in bytes: hyper answers 431 beyond it. Cookies of
 /// one session and five logins under way take about 4 KiB of it.
 const HEAD_BYTES: usize = 32 * 1024;
-/// How long after the pause at the end connections still answer: what their clients sent before
-/// they heard that it is over, and what the kernel had accepted for us.
-const LAST_CALL: Duration = Duration::from_secs(1);
 /// How long connections may go on being accepted at the end, so that none is lost that the kernel
 /// had accepted already.
 const LAST_ACCEPTS: Duration = Duration::from_millis(50);
@@ -55,6 +52,9 @@ struct Limits {
     idle: Duration,
     /// For a connection: the answer after this is its last. A random tenth is added.
     age: Duration,
+    /// For a request to come on an idle connection after the pause at the end, which its client sent
+    /// before it heard that it is over.
+    last_call: Duration,
 }
 
 impl Limits {
@@ -70,6 +70,7 @@ impl Limits {
         idle: Duration::from_secs(75),
         // New replicas get their share from balancers of connections within minutes.
         age: Duration::from_mins(5),
+        last_call: Duration::from_secs(1),
     };
 }
 
@@ -204,12 +205,13 @@ impl Connection {
             // hyper begins to count when it begins to wait, so to it this is the time between
             // requests; the stream looks after heads.
             .header_read_timeout(limits.idle)
+            .max_header_size(HEAD_BYTES)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let last_call = async {
             closing.cancelled().await;
-            sleep(LAST_CALL).await;
+            sleep(limits.last_call).await;
         };
         let ended = tokio::select! {
             biased;

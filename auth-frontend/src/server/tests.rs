@@ -1,1 +1,282 @@
+//! Clients that are slow, greedy or in the middle of something, on raw sockets.
 
+use std::net::SocketAddr;
+
+use axum::{
+    body::Bytes,
+    routing::{get, post},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    sync::Notify,
+    task::JoinHandle,
+};
+
+use super::*;
+
+const PATIENT: Limits = Limits {
+    connections: 100,
+    head_within: Duration::from_secs(60),
+    taken_within: Duration::from_secs(60),
+    idle: Duration::from_secs(60),
+    age: Duration::from_mins(60),
+    last_call: Duration::from_secs(3),
+};
+/// Long enough for a client on a busy machine to send what it has ready, short enough to wait for.
+const SHORT: Duration = Duration::from_secs(1);
+const BOUND: Duration = Duration::from_secs(20);
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+struct Running {
+    address: SocketAddr,
+    open: Gauge,
+    stopping: CancellationToken,
+    closing: CancellationToken,
+    /// Lets requests for `/wait` go on.
+    go_on: Arc<Notify>,
+    run: JoinHandle<()>,
+}
+
+impl Running {
+    async fn start(limits: Limits) -> Self {
+        let go_on = Arc::new(Notify::new());
+        let waiting = Arc::clone(&go_on);
+        let router = Router::new()
+            .route("/", get(async || "hello"))
+            .route("/length", post(async |body: Bytes| body.len().to_string()))
+            .route("/large", get(async || vec![b'x'; 64 * 1024 * 1024]))
+            .route(
+                "/wait",
+                get(async move || {
+                    waiting.notified().await;
+                    "waited"
+                }),
+            );
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let open = Gauge::default();
+        let server = Server { limits, ..Server::new(listener, router, open.clone()) };
+        let address = server.address().unwrap();
+        let (stopping, closing) = (CancellationToken::new(), CancellationToken::new());
+        let run = tokio::spawn(server.run(stopping.clone(), closing.clone()));
+        Self { address, open, stopping, closing, go_on, run }
+    }
+
+    async fn connect(&self) -> Client {
+        Client(TcpStream::connect(self.address).await.unwrap())
+    }
+
+    /// A client that has its request in the handler of `/wait`.
+    async fn waiting(&self) -> Client {
+        let mut client = self.connect().await;
+        client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        // Another connection that comes later and is answered shows that this one was accepted.
+        let mut later = self.connect().await;
+        later.send(GET).await;
+        later.answer().await;
+        client
+    }
+
+    async fn ends(self) {
+        timeout(BOUND, self.run).await.expect("the server ends").unwrap();
+    }
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    async fn send(&mut self, text: &str) {
+        self.0.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    /// The head and body of the next answer.
+    async fn answer(&mut self) -> String {
+        let mut answer = Vec::new();
+        let read = async {
+            while !is_whole(&answer) {
+                assert_ne!(self.0.read_buf(&mut answer).await.unwrap(), 0, "{answer:?}");
+            }
+        };
+        timeout(BOUND, read).await.expect("an answer");
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Waits until the server has closed the connection; gives what it still said.
+    async fn closed(&mut self) -> String {
+        let mut rest = Vec::new();
+        // Being reset is being closed, too.
+        let _ = timeout(BOUND, self.0.read_to_end(&mut rest)).await.expect("the end");
+        String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    async fn is_open_for(&mut self, time: Duration) -> bool {
+        timeout(time, self.0.readable()).await.is_err()
+    }
+}
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head
+        .split("content-length: ")
+        .nth(1)
+        .map(|rest| rest.lines().next().unwrap_or_default().parse::<usize>().unwrap());
+    body.len() >= length.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn half_a_head_is_given_up() {
+    let server = Running::start(Limits { head_within: SHORT, ..PATIENT }).await;
+    let mut silent = server.connect().await;
+    let mut half = server.connect().await;
+    half.send("GET / HTTP/1.1\r\nHost: x\r\nCook").await;
+    let mut second_half = server.connect().await;
+    second_half.send(GET).await;
+    second_half.answer().await;
+    second_half.send("GET / HT").await;
+
+    for client in [&mut silent, &mut half, &mut second_half] {
+        assert_eq!(client.closed().await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_between_requests_has_more_time_than_a_head() {
+    let server = Running::start(Limits { head_within: SHORT, ..PATIENT }).await;
+    let mut client = server.connect().await;
+    client.send(GET).await;
+    client.answer().await;
+
+    let stayed = client.is_open_for(SHORT + SHORT / 2).await;
+    client.send(GET).await;
+
+    assert!(stayed && client.answer().await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn a_connection_without_requests_is_closed_in_the_end() {
+    let server = Running::start(Limits { idle: SHORT, ..PATIENT }).await;
+    let mut client = server.connect().await;
+    client.send(GET).await;
+    client.answer().await;
+
+    assert_eq!(client.closed().await, "");
+}
+
+#[tokio::test]
+async fn a_slow_body_is_not_a_slow_head() {
+    let server = Running::start(Limits { head_within: SHORT, ..PATIENT }).await;
+    let mut client = server.connect().await;
+    client.send("POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc").await;
+
+    let stayed = client.is_open_for(SHORT / 2).await;
+    client.send("d").await;
+    let stayed = stayed && client.is_open_for(SHORT).await;
+    client.send("ef").await;
+
+    assert!(stayed && client.answer().await.ends_with("\r\n\r\n6"));
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_large_is_refused_with_431() {
+    let server = Running::start(PATIENT).await;
+    let fits = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(30 * 1024));
+    let large = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(40 * 1024));
+    let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(200));
+
+    for (head, status) in [(&fits, "200"), (&large, "431"), (&many, "431")] {
+        let mut client = server.connect().await;
+        client.send(head).await;
+        let answer = client.answer().await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_taken_is_given_up() {
+    let server = Running::start(Limits { taken_within: SHORT, ..PATIENT }).await;
+    let mut client = server.connect().await;
+    client.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    client.0.readable().await.unwrap();
+
+    let gone = timeout(BOUND, async {
+        while server.open.get() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    });
+
+    gone.await.expect("the server closes the connection");
+}
+
+#[tokio::test]
+async fn beyond_the_limit_of_connections_a_client_waits_until_another_leaves() {
+    let server = Running::start(Limits { connections: 1, ..PATIENT }).await;
+    let mut first = server.connect().await;
+    first.send(GET).await;
+    first.answer().await;
+    let mut second = server.connect().await;
+    second.send(GET).await;
+
+    let waited = second.is_open_for(SHORT / 5).await;
+    drop(first);
+
+    assert!(waited && second.answer().await.ends_with("hello"));
+    assert_eq!(server.open.get(), 1);
+}
+
+#[tokio::test]
+async fn an_old_connection_is_closed_after_an_answer() {
+    let server = Running::start(Limits { age: Duration::ZERO, ..PATIENT }).await;
+    let mut client = server.connect().await;
+    client.send(GET).await;
+
+    let answer = client.answer().await;
+
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("hello"), "{answer}");
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn from_the_signal_on_every_answer_is_the_last_of_its_connection() {
+    let server = Running::start(PATIENT).await;
+    let mut client = server.connect().await;
+    client.send(GET).await;
+    let before = client.answer().await;
+    server.stopping.cancel();
+
+    client.send(GET).await;
+    let after = client.answer().await;
+    client.closed().await;
+    let mut newcomer = server.connect().await;
+    newcomer.send(GET).await;
+    let served = newcomer.answer().await;
+
+    assert!(!before.contains("connection: close"), "{before}");
+    assert!(after.contains("connection: close\r\n") && after.ends_with("hello"), "{after}");
+    assert!(served.contains("connection: close\r\n") && served.ends_with("hello"), "{served}");
+}
+
+#[tokio::test]
+async fn at_the_end_what_is_under_way_or_on_its_way_is_answered_and_idle_connections_end() {
+    let server = Running::start(PATIENT).await;
+    let mut idle = server.connect().await;
+    idle.send(GET).await;
+    idle.answer().await;
+    let mut fresh = server.connect().await;
+    let mut under_way = server.waiting().await;
+    server.stopping.cancel();
+    server.closing.cancel();
+
+    fresh.send(GET).await;
+    let on_its_way = fresh.answer().await;
+    let left_idle = idle.closed().await;
+    let still_waits = under_way.is_open_for(Duration::from_millis(50)).await;
+    server.go_on.notify_one();
+    let finished = under_way.answer().await;
+
+    assert!(on_its_way.ends_with("hello"), "{on_its_way}");
+    assert_eq!(left_idle, "");
+    assert!(still_waits && finished.ends_with("waited"), "{finished}");
+    let address = server.address;
+    server.ends().await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
