@@ -47,8 +47,12 @@ impl AuditApp {
         let ops_stopped = CancellationToken::new();
         let ops = tokio::spawn(self.ops.run(ops_stopped.clone()));
         self.readiness.set(true);
-        shutdown::drain(self.worker.run(stopping.clone()), &stopping, DRAIN).await;
-        self.readiness.set(false);
+        let not_ready = async {
+            stopping.cancelled().await;
+            self.readiness.set(false);
+        };
+        let worked = shutdown::drain(self.worker.run(stopping.clone()), &stopping, DRAIN);
+        tokio::join!(not_ready, worked);
         ops_stopped.cancel();
         let _ = ops.await;
         tracing::info!("stopped");

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fail::fail_point;
 use service_kit::{identity::Caller, trace::TraceContext};
 use tonic::Request;
 
@@ -46,6 +47,7 @@ impl Call {
         request: Request<Q>,
         any_of: &[Permission],
     ) -> Result<(Self, Q), Error> {
+        fail_point!("call-authorize");
         let (_, mut extensions, message) = request.into_parts();
         let visitor = extensions.remove::<Visitor>().ok_or(Error::Unauthenticated(None))?;
         if any_of.iter().any(|permission| visitor.caller.has(permission.as_str())) {

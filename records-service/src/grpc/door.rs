@@ -2,13 +2,17 @@
 //! calls in flight, its trace, its caller and its deadline; and afterwards its line in the log and
 //! its place among the metrics. It knows headers and statuses, not what a call is about.
 
-use std::{error::Error as StdError, num::NonZeroU32, sync::Arc, time::Instant};
+use std::{
+    any::Any, error::Error as StdError, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc,
+    time::Instant,
+};
 
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::Response,
 };
+use futures_util::FutureExt;
 use http::{HeaderMap, header::AUTHORIZATION};
 use prometheus_client::registry::Registry;
 use service_kit::{
@@ -83,8 +87,10 @@ pub(super) async fn admit(
         Ok(name_undecodable(next.run(request).await))
     };
     let answered = async {
+        let handled = AssertUnwindSafe(handled).catch_unwind();
         let result = match tokio::time::timeout(timeout, handled).await {
-            Ok(result) => result,
+            Ok(Ok(result)) => result,
+            Ok(Err(panic)) => Err(after_panic(panic.as_ref())),
             Err(_) => Err(Error::DeadlineExceeded),
         };
         let response = result.unwrap_or_else(|error| error.into_status().into_http());
@@ -164,6 +170,16 @@ impl Drop for Underway<'_> {
             self.span.fail(code);
         }
     }
+}
+
+/// What becomes of a panic: a fault of the service like any other.
+fn after_panic(panic: &(dyn Any + Send)) -> Error {
+    let message = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no message");
+    Error::internal(format!("a handler panicked: {message}"))
 }
 
 /// The one bearer token of a call. Two are as bad as none: it is not ours to choose.

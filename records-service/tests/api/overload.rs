@@ -154,3 +154,20 @@ async fn what_the_contract_does_not_have_is_unimplemented_and_named_other() {
     assert_eq!(metrics.get(series), Some(3.0));
     assert!(!metrics.text().contains("Nothing") && !metrics.text().contains("Anything"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_refusals_do_not_cost_a_caller_its_connection() {
+    let app = TestApp::start().await;
+    let wire = Wire::connect(&app.serve.address).await;
+
+    for _ in 0..3000 {
+        let unread = Body::from_stream(stream::pending::<Result<Bytes, Status>>());
+        let status = wire.call(LIST_RECORDS, &[], unread).await.unwrap().unwrap_err();
+        assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+    }
+
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let (message, answer) = wire.slow_call(&token, LIST_RECORDS);
+    message.send(()).unwrap();
+    answer.await.unwrap().unwrap();
+}
