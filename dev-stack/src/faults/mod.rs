@@ -66,6 +66,12 @@ impl FaultProxy {
         format!("http://localhost:{}", self.address.port())
     }
 
+    /// The port it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
     /// From now on this happens to everything, in place of what was injected for everything before.
     pub fn inject(&self, fault: Fault) {
         self.plan.send_modify(|plan| plan.everything = Some(fault));
