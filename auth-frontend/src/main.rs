@@ -94,7 +94,7 @@ fn check(mut env: Environment) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let report = runtime.block_on(Box::pin(preflight(&config)));
+    let report = runtime.block_on(preflight(&config));
     println!("{report}");
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

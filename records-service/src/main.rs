@@ -130,12 +130,12 @@ fn run(command: &Command, mut env: Environment) -> Result<(), Failure> {
         Command::Preflight { process: Process::Serve } => {
             let _exporter = Exporter::from_environment(&mut env, "serve");
             let config = ServeConfig::read(env)?;
-            block_on(async { print(&Box::pin(preflight_serve(&config)).await) })
+            block_on(async { print(&preflight_serve(&config).await) })
         }
         Command::Preflight { process: Process::Audit } => {
             let _exporter = Exporter::from_environment(&mut env, "audit");
             let config = AuditConfig::read(env)?;
-            block_on(async { print(&Box::pin(preflight_audit(&config)).await) })
+            block_on(async { print(&preflight_audit(&config).await) })
         }
         Command::Healthcheck => Ok(healthcheck::run(config::ops_address(env)?)?),
     }

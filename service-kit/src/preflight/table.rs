@@ -79,7 +79,8 @@ pub async fn check(account: &Account, used: TableUse<'_>) -> Vec<Finding> {
     let name = used.shape.name;
     let what = format!("table {name}");
     let arn = account.arn("dynamodb", None, &format!("table/{name}"));
-    Look { client, used, what, arn }.look().await
+    // Its future holds one for each call, which would be carried about.
+    Box::pin(Look { client, used, what, arn }.look()).await
 }
 
 impl Look<'_> {

@@ -91,19 +91,23 @@ pub(crate) async fn check(account: &Account, url: &Url, rights: &[QueueRight]) -
         return vec![Finding::new(what, State::Wrong, advice)];
     }
     let arn = account.arn("sqs", number, name);
-    let look = Look { client, url: url.clone(), arn, what };
-    let attributes = look.attributes(url).await;
-    if let Err(obstacle @ (Obstacle::NotFound | Obstacle::Unreachable(_))) = attributes {
-        return vec![look.obstructed("sqs:GetQueueAttributes", "", obstacle)];
-    }
-    let (kind, allowed) = tokio::join!(
-        look.findings(attributes),
-        join_all(rights.iter().map(|right| look.try_right(*right)))
-    );
-    [kind, allowed].concat()
+    // Its future holds one for each call, which would be carried about.
+    Box::pin(Look { client, url: url.clone(), arn, what }.look(rights)).await
 }
 
 impl Look {
+    async fn look(self, rights: &[QueueRight]) -> Vec<Finding> {
+        let attributes = self.attributes(&self.url).await;
+        if let Err(obstacle @ (Obstacle::NotFound | Obstacle::Unreachable(_))) = attributes {
+            return vec![self.obstructed("sqs:GetQueueAttributes", "", obstacle)];
+        }
+        let (queue, rights) = tokio::join!(
+            self.findings(attributes),
+            join_all(rights.iter().map(|right| self.try_right(*right)))
+        );
+        [queue, rights].concat()
+    }
+
     async fn attributes(&self, url: &Url) -> Result<Attributes, Obstacle> {
         let get = self.client.get_queue_attributes().queue_url(url.as_str());
         let answer = judge(get.attribute_names(QueueAttributeName::All).send().await, &[])?;

@@ -54,7 +54,7 @@ impl Seen {
         self.calls.lock().unwrap().push((operation.to_owned(), table.to_owned()));
         if *self.forbidden.lock().unwrap() == Some(operation) {
             let message = format!("not authorized to perform: dynamodb:{operation}");
-            return refusal("AccessDeniedException", &message);
+            return Some(refusal("AccessDeniedException", &message));
         }
         let mut wishes = self.wishes.lock().unwrap();
         let wishes = wishes.entry(table.to_owned()).or_default();
@@ -64,10 +64,10 @@ impl Seen {
             _ => return None,
         }
         if operation.starts_with("Update") && *wishes == 1 {
-            return refusal(
+            return Some(refusal(
                 "com.amazonaws.dynamodb.v20120810#ContinuousBackupsUnavailableException",
                 "Backups are being enabled for the table",
-            );
+            ));
         }
         Some((200, description(*wishes > 1)))
     }

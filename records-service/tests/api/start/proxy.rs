@@ -57,6 +57,6 @@ async fn pass_on(
 }
 
 /// An error as AWS words it.
-pub(super) fn refusal(code: &str, message: &str) -> Instead {
-    Some((400, json!({ "__type": code, "message": message })))
+pub(super) fn refusal(code: &str, message: &str) -> (u16, Value) {
+    (400, json!({ "__type": code, "message": message }))
 }
