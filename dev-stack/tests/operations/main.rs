@@ -12,6 +12,7 @@ mod faults;
 mod load;
 mod metrics;
 mod outbox;
+mod overload;
 mod replicas;
 mod rolling;
 mod traces;
