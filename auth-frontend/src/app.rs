@@ -146,10 +146,10 @@ impl App {
             tokio::time::sleep(shutdown_pause).await;
             closing.cancel();
         };
-        let served = async {
+        let end = async {
             tokio::join!(server, leave);
         };
-        shutdown::drain(served, &closing, DRAIN_LIMIT).await;
+        shutdown::drain(end, &closing, DRAIN_LIMIT).await;
 
         ops_stopping.cancel();
         // The ops port has nothing to lose, and its task can only have panicked.

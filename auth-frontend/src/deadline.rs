@@ -35,7 +35,8 @@ impl Deadline {
         self,
         work: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        match timeout_at(self.0, work).await {
+        // Futures of AWS calls are large, and would otherwise be in the page's twice.
+        match timeout_at(self.0, Box::pin(work)).await {
             Ok(done) => done,
             Err(late) => Err(late.into()),
         }

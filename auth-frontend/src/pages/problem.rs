@@ -166,22 +166,19 @@ impl Problem {
             Self::TooLarge => {
                 "A record holds about 128 kilobytes, roughly sixty pages of text. Nothing was saved."
             }
-            Self::TooManyRequests(Some(1)) => {
-                "More requests came in than we can take. Wait a second before the next one."
-            }
-            Self::TooManyRequests(Some(seconds)) => {
+            Self::TooManyRequests(seconds) => {
+                let time = match seconds {
+                    Some(1) => "a second".to_owned(),
+                    Some(seconds) => format!("{seconds} seconds"),
+                    None => "a moment".to_owned(),
+                };
                 return format!(
-                    "More requests came in than we can take. Wait {seconds} seconds before the \
-                     next one."
+                    "More requests came in than we can take. Wait {time} before the next one."
                 );
-            }
-            Self::TooManyRequests(None) => {
-                "More requests came in than we can take. Wait a moment before the next one."
             }
             Self::Busy(seconds) => {
                 return format!(
-                    "We have our hands full just now, and did not begin with what you asked for. \
-                     Wait {seconds} seconds before you ask again."
+                    "We have not begun with this. Wait {seconds} seconds before you ask again."
                 );
             }
             Self::Internal => "It is not your fault. What happened has been written down.",

@@ -37,6 +37,10 @@ const CALL: Duration = Duration::from_secs(3);
 const ATTEMPT: Duration = Duration::from_millis(1250);
 /// The most attempts at one call.
 const ATTEMPTS: u32 = 3;
+/// A replica that says nothing for less than this may only have been given too little time.
+const LONG_SILENCE: Duration = Duration::from_millis(500);
+/// With less time than this left there is no further attempt.
+const WORTHWHILE: Duration = Duration::from_millis(50);
 /// The longest pause before the second attempt, doubled before the third.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The longest that a page waits where a replica asks for a pause; beyond it the person is told.
@@ -162,7 +166,7 @@ impl Calls {
             headers.add_to(&mut request);
             request.set_timeout(limit);
             // A little sooner than tonic's own timer, which would say that the call was cancelled.
-            let answered = timeout(limit - limit / 50, send(channel, request));
+            let answered = timeout(limit.mul_f64(0.98), send(channel, request));
             async { outcome_of(answered.await) }
         };
 
@@ -192,25 +196,33 @@ impl Calls {
         let mut tried = Vec::new();
         let mut number = 1;
         loop {
-            let chosen = timeout(deadline.left(), self.replicas.choose(&tried)).await;
-            let Ok(Some(replica)) = chosen else {
-                return Err(Failure::Answered(Status::unavailable("no replica is known")));
+            let replica = match timeout(deadline.left(), self.replicas.choose(&tried)).await {
+                Ok(Some(replica)) => replica,
+                Ok(None) => {
+                    let status = Status::unavailable("no address of records-service is known");
+                    return Err(Failure::Answered(status));
+                }
+                Err(_) => return Err(Failure::Silent),
             };
             let left = deadline.left();
             let is_last = number == ATTEMPTS || !self.replicas.are_several();
             let limit = if is_last { left } else { ATTEMPT.min(left / 2) };
             let result = attempt(replica.channel(), limit).await;
-            match &result {
-                Ok(_) => self.budget.earn(),
-                Err(Failure::Unreachable(_) | Failure::Silent) => replica.not_reached(),
-                Err(Failure::Answered(_)) => {}
+            let failure = match result {
+                Ok(answer) => {
+                    replica.reached();
+                    self.budget.earn();
+                    return Ok(answer);
+                }
+                Err(failure) => failure,
+            };
+            match failure {
+                Failure::Answered(_) => replica.reached(),
+                Failure::Silent if limit < LONG_SILENCE => {}
+                Failure::Unreachable(_) | Failure::Silent => replica.not_reached(),
             }
-            if !matches!(result, Err(Failure::Unreachable(_) | Failure::Silent)) {
-                replica.reached();
-            }
-            let Err(failure) = result else { return result };
             let pause = self.pause_before_another(&failure, number);
-            let Some(pause) = pause.filter(|pause| *pause < deadline.left()) else {
+            let Some(pause) = pause.filter(|pause| *pause + WORTHWHILE < deadline.left()) else {
                 return Err(failure);
             };
             if number == ATTEMPTS || !self.budget.spend() {

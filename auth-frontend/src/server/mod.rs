@@ -64,7 +64,7 @@ impl Limits {
         connections: 900,
         head_within: Duration::from_secs(10),
         // Half a megabyte, more than any page has, at the pace of a bad mobile connection.
-        taken_within: Duration::from_secs(60),
+        taken_within: Duration::from_mins(1),
         // Longer than proxies keep theirs (nginx and AWS's ALB 60 s): the side that closes first
         // must not be the one that does not know whether a request is on its way.
         idle: Duration::from_secs(75),

@@ -16,10 +16,10 @@ use super::*;
 
 const PATIENT: Limits = Limits {
     connections: 100,
-    head_within: Duration::from_secs(60),
-    taken_within: Duration::from_secs(60),
-    idle: Duration::from_secs(60),
-    age: Duration::from_mins(60),
+    head_within: Duration::from_mins(1),
+    taken_within: Duration::from_mins(1),
+    idle: Duration::from_mins(1),
+    age: Duration::from_hours(1),
     last_call: Duration::from_secs(3),
 };
 /// Long enough for a client on a busy machine to send what it has ready, short enough to wait for.
@@ -248,11 +248,11 @@ async fn from_the_signal_on_every_answer_is_the_last_of_its_connection() {
     client.closed().await;
     let mut newcomer = server.connect().await;
     newcomer.send(GET).await;
-    let served = newcomer.answer().await;
+    let welcome = newcomer.answer().await;
 
     assert!(!before.contains("connection: close"), "{before}");
     assert!(after.contains("connection: close\r\n") && after.ends_with("hello"), "{after}");
-    assert!(served.contains("connection: close\r\n") && served.ends_with("hello"), "{served}");
+    assert!(welcome.contains("connection: close\r\n") && welcome.ends_with("hello"), "{welcome}");
 }
 
 #[tokio::test]

@@ -42,6 +42,43 @@ fn every_mistake_in_the_configuration_is_listed_and_nothing_starts() {
     }
 }
 
+#[tokio::test]
+async fn a_health_check_tells_whether_the_process_beside_it_is_ready() {
+    let app = TestApp::start().await;
+    let ops = app.stack.ops_url(Service::Frontend);
+    let address = format!("127.0.0.1:{}", ops.rsplit_once(':').unwrap().1);
+    let check = || run(&["healthcheck"], &[("OPS_ADDRESS", &address)]);
+
+    let running = check();
+    app.stack.stop_service(Service::Frontend).await;
+    let stopped = check();
+
+    assert_eq!(running.status.code(), Some(0));
+    assert_eq!(stopped.status.code(), Some(1));
+    assert!(String::from_utf8(stopped.stdout).unwrap().starts_with("not ready: "));
+}
+
+#[tokio::test]
+async fn told_to_stop_it_goes_on_while_clients_leave() {
+    let app = TestApp::start_with(&[("SHUTDOWN_PAUSE_SECONDS", "2")]).await;
+    let ready_url = format!("{}/readyz", app.stack.ops_url(Service::Frontend));
+    let mut browser = app.browser();
+    let before = browser.get("/").await;
+
+    let (ended, after) = tokio::join!(app.stack.stop_service(Service::Frontend), async {
+        let mut probe = app.browser();
+        eventually("not being ready", async || {
+            (probe.get(&ready_url).await.status == 503).then_some(())
+        })
+        .await;
+        browser.get("/").await
+    });
+
+    assert!(before.status == 200 && !before.headers.contains_key("connection"));
+    assert_eq!((after.status, &after.headers["connection"]), (200, &"close".parse().unwrap()));
+    assert!(ended.unwrap().success(), "{ended:?}");
+}
+
 #[test]
 fn help_is_the_manual_of_the_environment() {
     let help = run(&["--help"], &[]);
