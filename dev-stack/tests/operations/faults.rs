@@ -332,3 +332,30 @@ async fn faults_between_the_services_and_auth0_are_noticed_only_by_those_who_log
         scene.survive_as(name, |proxy| proxy.inject(fault)).await.assert_all_well();
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn services_that_start_while_auth0_is_silent_say_so_and_work_once_it_is_back() {
+    let scene = Scene::set(Place::Auth0).await;
+    let Scene { stack, proxy, ada, caller, .. } = &scene;
+    proxy.inject(Fault::Silence);
+    for service in [Service::Records, Service::Frontend] {
+        stack.restart(service, &[]).await.unwrap();
+    }
+
+    let call = caller.list().await;
+    let page = ada.get("/records").await;
+    let begun = ada.get("/auth/login?organization=acme").await;
+    proxy.heal();
+
+    assert_names_a_passing_fault(&call.result.unwrap_err());
+    assert!(call.took < DEADLINE + SLACK, "a call took {:?}", call.took);
+    for page in [page, begun] {
+        assert_in_time(&page, &[503, 504]);
+    }
+    let healed = Instant::now();
+    while ada.get("/records").await.status != 200 {
+        assert!(healed.elapsed() < RECOVERY, "there is no page yet");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Scene::browser(stack, proxy).log_in("acme-viewer", "acme").await;
+}
