@@ -80,9 +80,7 @@ impl Provisioner {
         };
         let table = self.active(shape.name, |_| true).await?;
         check_shape(shape, &table)?;
-        if let Some(attribute) = shape.expiry {
-            self.ensure_expiry(shape.name, attribute).await?;
-        }
+        self.ensure_expiry(shape.name, shape.expiry).await?;
         if self.protection {
             if !is_protected(&table) {
                 self.protect_from_deletion(shape.name).await?;
@@ -152,30 +150,43 @@ impl Provisioner {
         })
     }
 
-    async fn ensure_expiry(&self, name: &str, attribute: &str) -> Result<(), ProvisionError> {
+    async fn ensure_expiry(
+        &self,
+        name: &str,
+        attribute: Option<&str>,
+    ) -> Result<(), ProvisionError> {
         let found = self.client.describe_time_to_live().table_name(name).send().await;
         let found = found
             .map_err(ProvisionError::of("DescribeTimeToLive", name))?
             .time_to_live_description
             .unwrap_or_else(|| TimeToLiveDescription::builder().build());
-        match found.time_to_live_status() {
-            Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling) => {
-                let theirs = found.attribute_name().unwrap_or_default();
-                if theirs == attribute {
-                    return Ok(());
-                }
-                return Err(ProvisionError::OtherShape(format!(
-                    "the table {name} exists with another time to live: its rows end by \
-                     {theirs}, but must by {attribute}"
-                )));
-            }
-            Some(TimeToLiveStatus::Disabling) => {
-                return Err(ProvisionError::OtherShape(format!(
-                    "the table {name} exists, but its time to live is just being disabled, which \
-                     takes up to an hour; after that, provision can enable it by {attribute}"
-                )));
-            }
-            _ => {}
+        let other = |how: String| {
+            Err(ProvisionError::OtherShape(format!("the table {name} exists, but {how}")))
+        };
+        let theirs = found.attribute_name().unwrap_or_default();
+        let is_on = matches!(
+            found.time_to_live_status(),
+            Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
+        );
+        let Some(attribute) = attribute else {
+            return if is_on {
+                other(format!("its rows end by {theirs}, and those of this table must stay"))
+            } else {
+                Ok(())
+            };
+        };
+        if is_on {
+            return if theirs == attribute {
+                Ok(())
+            } else {
+                other(format!("its rows end by {theirs} instead of {attribute}"))
+            };
+        }
+        if found.time_to_live_status() == Some(&TimeToLiveStatus::Disabling) {
+            return other(format!(
+                "its time to live is just being disabled, which takes up to an hour; after that, \
+                 provision can enable it by {attribute}"
+            ));
         }
         let specification =
             TimeToLiveSpecification::builder().enabled(true).attribute_name(attribute).build();

@@ -48,5 +48,7 @@ pub async fn load() -> Result<SdkConfig, NoRegion> {
         .retry_config(retries)
         .load()
         .await;
-    if sdk.region().is_some() { Ok(sdk) } else { Err(NoRegion) }
+    // Empty means not set here as for every variable, though not to the SDK.
+    let is_set = sdk.region().is_some_and(|region| !region.as_ref().is_empty());
+    if is_set { Ok(sdk) } else { Err(NoRegion) }
 }

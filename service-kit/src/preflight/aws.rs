@@ -63,6 +63,13 @@ impl Account {
         format!("arn:{partition}:{service}:{region}:{number}:{resource}")
     }
 
+    /// What mends something here by the AWS command line.
+    #[must_use]
+    pub fn mend_by_aws(&self, command: &str) -> Mend {
+        let region = self.sdk.region().map_or("", |region| region.as_ref());
+        Mend::Command(format!("aws --region {region} {command}"))
+    }
+
     /// How our clock is by that of AWS; nothing where AWS has not answered.
     #[must_use]
     pub fn clock_finding(&self) -> Option<Finding> {

@@ -64,6 +64,7 @@ pub struct TableUse<'a> {
 
 /// A look at one table.
 struct Look<'a> {
+    account: &'a Account,
     client: Client,
     used: TableUse<'a>,
     what: String,
@@ -80,7 +81,7 @@ pub async fn check(account: &Account, used: TableUse<'_>) -> Vec<Finding> {
     let what = format!("table {name}");
     let arn = account.arn("dynamodb", None, &format!("table/{name}"));
     // Its future holds one for each call, which would be carried about.
-    Box::pin(Look { client, used, what, arn }.look()).await
+    Box::pin(Look { account, client, used, what, arn }.look()).await
 }
 
 impl Look<'_> {
@@ -179,7 +180,7 @@ impl Look<'_> {
 
     fn mended(&self, difference: &Difference) -> Finding {
         let table = self.used.shape.name;
-        let update = format!("aws dynamodb update-table --table-name {table}");
+        let update = format!("dynamodb update-table --table-name {table}");
         let (advice, command) = match difference {
             Difference::Key { .. } => {
                 let variable = self.used.variable;
@@ -207,7 +208,7 @@ impl Look<'_> {
         };
         let finding = Finding::new(&self.what, State::Wrong, format!("{difference}: {advice}"));
         match command {
-            Some(command) => finding.mended_by(Mend::Command(command)),
+            Some(command) => finding.mended_by(self.account.mend_by_aws(&command)),
             None => finding,
         }
     }
@@ -218,10 +219,11 @@ impl Look<'_> {
             return Finding::ok(what);
         }
         let command = format!(
-            "aws dynamodb update-table --table-name {} --deletion-protection-enabled",
+            "dynamodb update-table --table-name {} --deletion-protection-enabled",
             self.used.shape.name
         );
-        Finding::new(what, State::Warning, "turn it on").mended_by(Mend::Command(command))
+        Finding::new(what, State::Warning, "turn it on")
+            .mended_by(self.account.mend_by_aws(&command))
     }
 
     async fn time_to_live(&self) -> Finding {
@@ -239,8 +241,8 @@ impl Look<'_> {
         );
         let theirs = found.attribute_name().unwrap_or_default();
         let set = |enabled: bool, attribute: &str| {
-            Mend::Command(format!(
-                "aws dynamodb update-time-to-live --table-name {name} \
+            self.account.mend_by_aws(&format!(
+                "dynamodb update-time-to-live --table-name {name} \
                  --time-to-live-specification Enabled={enabled},AttributeName={attribute}"
             ))
         };
@@ -287,10 +289,11 @@ impl Look<'_> {
             return Finding::ok(what);
         }
         let command = format!(
-            "aws dynamodb update-continuous-backups --table-name {name} \
+            "dynamodb update-continuous-backups --table-name {name} \
              --point-in-time-recovery-specification PointInTimeRecoveryEnabled=true"
         );
-        Finding::new(what, State::Warning, "turn it on").mended_by(Mend::Command(command))
+        Finding::new(what, State::Warning, "turn it on")
+            .mended_by(self.account.mend_by_aws(&command))
     }
 
     async fn try_right(&self, right: Right) -> Finding {

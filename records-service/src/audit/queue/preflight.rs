@@ -71,7 +71,8 @@ struct Redrive {
 }
 
 /// A look at one queue.
-struct Look {
+struct Look<'a> {
+    account: &'a Account,
     client: Client,
     url: Url,
     arn: String,
@@ -92,10 +93,10 @@ pub(crate) async fn check(account: &Account, url: &Url, rights: &[QueueRight]) -
     }
     let arn = account.arn("sqs", number, name);
     // Its future holds one for each call, which would be carried about.
-    Box::pin(Look { client, url: url.clone(), arn, what }.look(rights)).await
+    Box::pin(Look { account, client, url: url.clone(), arn, what }.look(rights)).await
 }
 
-impl Look {
+impl Look<'_> {
     async fn look(self, rights: &[QueueRight]) -> Vec<Finding> {
         let attributes = self.attributes(&self.url).await;
         if let Err(obstacle @ (Obstacle::NotFound | Obstacle::Unreachable(_))) = attributes {
@@ -176,8 +177,8 @@ impl Look {
 
     /// The finding with the command that sets an attribute.
     fn set(&self, finding: Finding, attribute: &QueueAttributeName, value: u32) -> Finding {
-        finding.mended_by(Mend::Command(format!(
-            "aws sqs set-queue-attributes --queue-url {} --attributes {attribute}={value}",
+        finding.mended_by(self.account.mend_by_aws(&format!(
+            "sqs set-queue-attributes --queue-url {} --attributes {attribute}={value}",
             self.url
         )))
     }

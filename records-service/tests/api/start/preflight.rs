@@ -198,7 +198,7 @@ async fn an_index_that_is_missing_comes_with_the_command_that_makes_it() {
     assert_eq!(found.code, 1);
     found.assert_states(&[("table bare", "wrong"), ("table bare: rights", "unchecked")]);
     found.assert_shows(
-        "\n  aws dynamodb update-table --table-name bare --attribute-definitions \
+        "\n  aws --region eu-central-1 dynamodb update-table --table-name bare --attribute-definitions \
          AttributeName=Organization_ID,AttributeType=S \
          AttributeName=Record_Version,AttributeType=S --global-secondary-index-updates '[",
     );
@@ -219,7 +219,7 @@ async fn time_to_live_is_on_where_rows_end_and_off_where_they_must_stay() {
     ]);
     for (table, enabled) in [("records", true), ("records-outbox", false)] {
         found.assert_shows(&format!(
-            "\n  aws dynamodb update-time-to-live --table-name {table} \
+            "\n  aws --region eu-central-1 dynamodb update-time-to-live --table-name {table} \
              --time-to-live-specification Enabled={enabled},AttributeName=Expires_At\n"
         ));
     }
@@ -241,7 +241,7 @@ async fn a_queue_without_dead_letters_or_too_small_for_events_is_found() {
         ("queue bare: dead-letter queue", "missing"),
     ]);
     found.assert_shows(&format!(
-        "\n  aws sqs set-queue-attributes --queue-url {url} --attributes MaximumMessageSize=1048576\n"
+        "\n  aws --region eu-central-1 sqs set-queue-attributes --queue-url {url} --attributes MaximumMessageSize=1048576\n"
     ));
 }
 

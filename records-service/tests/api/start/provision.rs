@@ -137,18 +137,20 @@ async fn a_table_without_its_index_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_whose_rows_end_by_another_attribute_is_named() {
+async fn a_table_whose_rows_end_by_another_attribute_or_must_stay_is_named() {
     let account = Account::open().await;
     success(&mut account.provision());
     account.set_expiry("sessions", "Expires_At", false).await;
     account.set_expiry("sessions", "Ends", true).await;
 
-    let error = failure(&mut account.provision());
+    let other = failure(&mut account.provision());
+    account.set_expiry("audit-trail", "Ends", true).await;
+    let must_stay = failure(&mut account.provision());
 
+    assert_eq!(other, "the table sessions exists, but its rows end by Ends instead of Expires_At");
     assert_eq!(
-        error,
-        "the table sessions exists with another time to live: its rows end by Ends, but must by \
-         Expires_At"
+        must_stay,
+        "the table audit-trail exists, but its rows end by Ends, and those of this table must stay"
     );
 }
 
