@@ -147,5 +147,9 @@ fn print(report: &Report) -> Result<(), Failure> {
 }
 
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // Looking up a name blocks a thread, for a minute where DNS does not answer. Nobody waits for that.
+    runtime.shutdown_background();
+    outcome
 }

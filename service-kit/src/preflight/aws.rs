@@ -195,7 +195,7 @@ impl Obstacle {
                 Finding::new(what, State::Denied, advice)
             }
             Self::Unreachable(problem) => {
-                let advice = format!("look at endpoint, network and proxy: {problem}");
+                let advice = format!("look at DNS, egress, proxy and endpoint: {problem}");
                 Finding::new(what, State::Unreachable, advice)
             }
             Self::Odd(message) => Finding::new(what, State::Wrong, format!("AWS says {message}")),
