@@ -114,7 +114,7 @@ fn unhurried(sdk: &SdkConfig) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(2))
         .operation_attempt_timeout(Duration::from_secs(3))
-        .operation_timeout(Duration::from_secs(4))
+        .operation_timeout(Duration::from_secs(6))
         .build();
     let retries = RetryConfig::standard().with_max_attempts(2);
     sdk.to_builder().timeout_config(timeouts).retry_config(retries).build()

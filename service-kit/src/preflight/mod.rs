@@ -18,7 +18,7 @@ use serde::Serialize;
 
 /// How long one check may take. It is longer than what a check's calls may take one after another,
 /// each of which says for itself that it was not answered.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(13);
 
 /// How it is with one thing that was checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -166,14 +166,14 @@ impl Look<'_> {
         }
         let differences = self.used.shape.differences(table);
         let differences = differences.into_iter().map(|difference| self.mended(&difference));
+        let ours = self.used.shape.index.map(|index| index.name);
         let unfinished = table.global_secondary_indexes().iter().filter(|index| {
-            index.index_status().is_some_and(|status| *status != IndexStatus::Active)
-                && Some(index.index_name().unwrap_or_default())
-                    == self.used.shape.index.map(|index| index.name)
+            matches!(index.index_status(), Some(IndexStatus::Creating | IndexStatus::Deleting))
+                && index.index_name() == ours
         });
         let unfinished = unfinished.map(|index| {
             let name = index.index_name().unwrap_or_default();
-            wrong(format!("its index {name} is not active yet: run again in some minutes"))
+            wrong(format!("its index {name} is being made or deleted: run again in some minutes"))
         });
         differences.chain(unfinished).collect()
     }

@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, KeyType, ScalarAttributeType},
 };
 use aws_sdk_sqs::types::QueueAttributeName::{
-    MaximumMessageSize, QueueArn, RedrivePolicy, VisibilityTimeout,
+    FifoQueue, MaximumMessageSize, QueueArn, RedrivePolicy, VisibilityTimeout,
 };
 use axum::{Json, Router, routing::get};
 use dev_stack::{Fault, FaultProxy};
@@ -262,6 +262,32 @@ async fn dead_letters_that_have_no_queue_or_come_too_soon_are_found() {
         ("queue hasty: dead-letter queue", "missing"),
         ("queue hasty: receipts before the dead letters", "warning"),
     ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_queue_needs_fifo_dead_letters() {
+    let account = Account::provisioned().await;
+    for (name, dead_letters) in [("good", "dead.fifo"), ("bad", "audit-events-dlq")] {
+        if name == "good" {
+            account.create_queue(dead_letters, &[(FifoQueue, "true")]).await;
+        }
+        let arn = account.queue(dead_letters).await[&QueueArn].clone();
+        let redrive = json!({ "deadLetterTargetArn": arn, "maxReceiveCount": 5 }).to_string();
+        let attributes = [(FifoQueue, "true"), (RedrivePolicy, redrive.as_str())];
+        account.create_queue(&format!("{name}.fifo"), &attributes).await;
+    }
+    let check = |process, name: &str| {
+        let url = account.sqs.queue_url(name);
+        Found::by(account.preflight(process).env("AUDIT_QUEUE_URL", url))
+    };
+
+    let [serve, audit] = ["serve", "audit"].map(|process| check(process, "good.fifo"));
+    let bad = check("audit", "bad.fifo");
+
+    serve.assert_states(&[("queue good.fifo: sqs:SendMessage", "ok")]);
+    audit.assert_states(&[]);
+    bad.assert_states(&[("queue bad.fifo: dead-letter queue", "wrong")]);
+    assert_eq!([serve.code, audit.code, bad.code], [0, 0, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
