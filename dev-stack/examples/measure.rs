@@ -3,9 +3,9 @@
 //!
 //! It runs the binaries beside it, so build them with the same profile first.
 
+mod support;
+
 use std::{
-    collections::BTreeMap,
-    error::Error,
     fs,
     sync::{
         Arc,
@@ -15,21 +15,15 @@ use std::{
 };
 
 use dev_stack::{Service, Stack, StackOptions};
-use records_proto::v1::{
-    CreateRecordRequest, Record, Value, records_service_client::RecordsServiceClient, value::Kind,
-};
 use reqwest::Client;
-use tonic::Request;
+use support::{Outcome, RECORDS, create_records, logged_in_browser, pid, resident_mib, to_f64};
 
-const RECORDS: usize = 25;
 const CONNECTIONS: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(3);
 const ROUND: Duration = Duration::from_secs(10);
 const ROUNDS: usize = 3;
 /// Linux counts the CPU time of a process in hundredths of a second (`USER_HZ`).
 const MICROSECONDS_PER_TICK: f64 = 10_000.0;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
@@ -78,56 +72,6 @@ async fn idle(stack: &Stack) -> Outcome<()> {
     Ok(())
 }
 
-async fn create_records(stack: &Stack) -> Outcome<()> {
-    let token = stack.auth0().user_token("acme-admin", "acme")?;
-    let mut client = RecordsServiceClient::connect(stack.grpc_url()).await?;
-    let text = |text: String| Value { kind: Some(Kind::StringValue(text)) };
-    for number in 1..=RECORDS {
-        let fields = BTreeMap::from([
-            ("title".to_owned(), text(format!("Laptop of employee {number}"))),
-            ("category".to_owned(), text("Asset".to_owned())),
-            ("status".to_owned(), text("In progress".to_owned())),
-            (
-                "amount".to_owned(),
-                Value { kind: Some(Kind::NumberValue(format!("1{number:03}.50"))) },
-            ),
-            ("due_date".to_owned(), text("2027-01-31".to_owned())),
-            ("urgent".to_owned(), Value { kind: Some(Kind::BoolValue(number % 3 == 0)) }),
-            ("notes".to_owned(), text("To be replaced after three years of use.".to_owned())),
-        ]);
-        let mut request = Request::new(CreateRecordRequest {
-            record: Some(Record { fields, ..Record::default() }),
-            request_id: String::new(),
-        });
-        request.metadata_mut().insert("authorization", format!("Bearer {token}").parse()?);
-        client.create_record(request).await?;
-    }
-    Ok(())
-}
-
-/// A client with the cookies of a login.
-async fn logged_in_browser(stack: &Stack) -> Outcome<Client> {
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let browser = Client::builder().cookie_store(true).build()?;
-    let login = format!("{}/auth/login?organization=acme", stack.app_url());
-    let page = browser.get(login).send().await?.error_for_status()?;
-    let address = page.url().clone();
-    let html = page.text().await?;
-    let state = html
-        .split_once("name=\"state\" value=\"")
-        .and_then(|(_, rest)| rest.split_once('"'))
-        .map(|(state, _)| state)
-        .ok_or("the login page has no state")?;
-    let action = html
-        .split_once("action=\"")
-        .and_then(|(_, rest)| rest.split_once('"'))
-        .map(|(action, _)| action.replace("&amp;", "&"))
-        .ok_or("the login page has no form")?;
-    let form = [("state", state), ("username", "acme-admin"), ("password", "correct-horse")];
-    let home = browser.post(address.join(&action)?).form(&form).send().await?.error_for_status()?;
-    if home.url().path() == "/home" { Ok(browser) } else { Err("the login failed".into()) }
-}
-
 /// Asks for the list as fast as it comes over so many connections, and counts the pages.
 async fn load(stack: &Stack, browser: &Client, time: Duration) -> Outcome<usize> {
     let url: Arc<str> = format!("{}/records", stack.app_url()).into();
@@ -164,20 +108,4 @@ fn ticks(stack: &Stack, service: Service) -> Outcome<usize> {
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let (user, system) = (fields.get(11).ok_or("no utime")?, fields.get(12).ok_or("no stime")?);
     Ok(user.parse::<usize>()? + system.parse::<usize>()?)
-}
-
-fn resident_mib(stack: &Stack, service: Service) -> Outcome<f64> {
-    let status = fs::read_to_string(format!("/proc/{}/status", pid(stack, service)?))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-    let kib: usize = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(to_f64(kib) / 1024.0)
-}
-
-fn pid(stack: &Stack, service: Service) -> Outcome<u32> {
-    stack.pid(service).ok_or_else(|| format!("{} does not run", service.name()).into())
-}
-
-/// Exact for all counts that occur here.
-fn to_f64(count: usize) -> f64 {
-    u32::try_from(count).map_or(f64::MAX, f64::from)
 }
