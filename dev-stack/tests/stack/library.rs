@@ -68,6 +68,21 @@ async fn a_killed_service_stays_dead_until_it_is_started_again() {
 }
 
 #[tokio::test]
+async fn a_replica_is_a_process_with_addresses_of_its_own() {
+    let mut options = StackOptions::for_test().unwrap();
+    (options.records_replicas, options.frontend_replicas) = (2, 2);
+    let stack = Stack::start(options).await.unwrap();
+
+    for service in [Service::Records, Service::Frontend] {
+        let second = service.replica(1);
+        assert_ne!(stack.pid(service), stack.pid(second));
+        stack.kill(service).await;
+        assert!(!answers(&stack.url(service)).await && answers(&stack.url(second)).await);
+        assert!(!answers(&stack.ops_url(service)).await && answers(&stack.ops_url(second)).await);
+    }
+}
+
+#[tokio::test]
 async fn a_service_that_dies_by_itself_is_started_again_where_that_is_wished() {
     let options = StackOptions { restarts: true, ..StackOptions::for_test().unwrap() };
     let stack = Stack::start(options).await.unwrap();
