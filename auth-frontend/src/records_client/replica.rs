@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::time::Instant;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 
 use crate::random;
 
@@ -23,13 +23,14 @@ const LONGEST_EJECTION: Duration = Duration::from_secs(10);
 /// One process of records-service.
 pub(super) struct Replica {
     address: SocketAddr,
-    channel: Channel,
+    endpoint: Endpoint,
     in_flight: AtomicUsize,
     health: Mutex<Health>,
 }
 
-#[derive(Default)]
 struct Health {
+    /// The way to it, of one connection at a time.
+    channel: Channel,
     /// How often in a row it could not be reached.
     failures: u32,
     /// The time in which it is left alone.
@@ -43,10 +44,10 @@ struct Ejected {
 }
 
 impl Replica {
-    /// The one at `address`, which `channel` leads to.
-    pub(super) fn new(address: SocketAddr, channel: Channel) -> Self {
-        let (in_flight, health) = (AtomicUsize::new(0), Mutex::default());
-        Self { address, channel, in_flight, health }
+    /// The one at `address`, which `endpoint` leads to.
+    pub(super) fn new(address: SocketAddr, endpoint: Endpoint) -> Self {
+        let health = Health { channel: endpoint.connect_lazy(), failures: 0, ejected: None };
+        Self { address, endpoint, in_flight: AtomicUsize::new(0), health: Mutex::new(health) }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -81,11 +82,12 @@ impl Replica {
         let mut health = self.health();
         if health.ejected.is_some() {
             tracing::info!(address = %self.address, "a replica of records-service is back");
-            *health = Health::default();
+            (health.failures, health.ejected) = (0, None);
         }
     }
 
-    /// Notes that it could not be reached, or has not answered at all.
+    /// Notes that it could not be reached, or has not answered at all. The next call goes over a new
+    /// connection: one that a cut network has left silent would stay so until its pings fail.
     fn not_reached(&self) {
         let now = Instant::now();
         let mut health = self.health();
@@ -99,6 +101,7 @@ impl Replica {
         let is_first = health.failures == 0;
         health.failures += 1;
         health.ejected = Some(Ejected { since: now, until: now + pause });
+        health.channel = self.endpoint.connect_lazy();
         drop(health);
         if is_first {
             tracing::warn!(address = %self.address, "cannot reach a replica of records-service");
@@ -111,7 +114,7 @@ pub(super) struct Asked(Arc<Replica>);
 
 impl Asked {
     pub(super) fn channel(&self) -> Channel {
-        self.0.channel.clone()
+        self.0.health().channel.clone()
     }
 
     pub(super) fn address(&self) -> SocketAddr {

@@ -84,7 +84,7 @@ impl Source {
             if !known.iter().any(|replica| replica.address() == *address)
                 && let Ok(endpoint) = self.endpoint(*address)
             {
-                known.push(Arc::new(Replica::new(*address, endpoint.connect_lazy())));
+                known.push(Arc::new(Replica::new(*address, endpoint)));
             }
         }
         kept != before || known.len() != kept

@@ -19,7 +19,7 @@ const SLACK: Duration = Duration::from_millis(1500);
 /// The longest that a page may take.
 const PAGE_DEADLINE: Duration = Duration::from_secs(6);
 /// How soon after a fault everything works again.
-const RECOVERY: Duration = Duration::from_secs(10);
+const RECOVERY: Duration = Duration::from_secs(6);
 /// How soon after that the trail is complete: the worker's longest pause, and the sweeper's turn.
 const DELIVERY: Duration = Duration::from_secs(20);
 
