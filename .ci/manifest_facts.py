@@ -1,7 +1,7 @@
 """Checks on rendered manifests what no schema knows: that names, labels, ports and times agree with each
 other, with the README's table of variables, and with how long each process takes to stop.
 
-    manifest_facts.py README.md RENDERED.yaml...
+    manifest_facts.py README.md RENDERED.yaml...    from the root of the repository
 """
 
 import re
@@ -9,8 +9,13 @@ import sys
 
 import yaml
 
-# Seconds from SIGTERM to the end at most: the drains of each process, of its ops port and of its traces.
-STOPPING = {"auth-frontend": 23, "records-service": 18, "audit-worker": 13, "dev-stack": 10}
+# Where each process says how long its stopping may take: what it drains, its ops port, its last traces.
+EVERY_PROCESS = ["service-kit/src/ops.rs", "service-kit/src/telemetry/exporter.rs"]
+STOPPING = {
+    "auth-frontend": ["auth-frontend/src/app.rs", *EVERY_PROCESS],
+    "records-service": ["records-service/src/app.rs", *EVERY_PROCESS],
+    "audit-worker": ["records-service/src/audit/app.rs", *EVERY_PROCESS],
+}
 # Secrets are in no file: docs/deploy.md tells how they are made.
 SECRETS = {
     "auth-frontend": {"AUTH0_CLIENT_SECRET", "AUTH0_SECRET"},
@@ -21,6 +26,18 @@ SECRETS = {
 def documented_variables(readme):
     rows = [line.split("|")[1] for line in open(readme) if line.startswith("| `")]
     return {name for row in rows for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", row)}
+
+
+def stopping(process):
+    """Seconds from SIGTERM to the end at most."""
+    seconds = 0
+    for path in STOPPING.get(process, []):
+        limits = r"^const (?:DRAIN|\w+_DRAIN|DRAIN_LIMIT|FLUSH): .*from_secs\((\d+)\);"
+        found = re.findall(limits, open(path).read(), re.M)
+        if not found:
+            sys.exit(f"{path} does not say how long stopping takes")
+        seconds += sum(map(int, found))
+    return seconds
 
 
 class Overlay:
@@ -77,8 +94,8 @@ class Overlay:
         for name, namespace, spec in self.of("Deployment"):
             pod, container = spec["template"], spec["template"]["spec"]["containers"][0]
             pause = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-            if pod["spec"]["terminationGracePeriodSeconds"] < pause + STOPPING[name]:
-                yield f"{name}: killed before {pause} s of preStop and {STOPPING[name]} s of stopping are over"
+            if pod["spec"]["terminationGracePeriodSeconds"] < pause + stopping(name):
+                yield f"{name}: killed before {pause} s of preStop and {stopping(name)} s of stopping are over"
             if self.selected(namespace, spec["selector"]["matchLabels"]) != [pod]:
                 yield f"{name}: its selector is not for its pods alone"
             if namespace != "org-records":
