@@ -8,6 +8,7 @@ mod balancer;
 mod browser;
 mod caller;
 mod collector;
+mod ends;
 mod faults;
 mod load;
 mod metrics;
