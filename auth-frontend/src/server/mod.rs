@@ -4,9 +4,9 @@
 //! `axum::serve` has none of these limits, so the accept loop is ours and hyper does the rest.
 //! HTTP/2 in plain text is not spoken: browsers have none, and proxies do well without.
 
-mod stream;
+mod turn;
 
-use std::{convert::Infallible, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -14,20 +14,17 @@ use axum::{
     http::{HeaderValue, Request, header},
 };
 use hyper::{body::Incoming, server::conn::http1, service::Service, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use prometheus_client::metrics::gauge::Gauge;
 use service_kit::shutdown::CancellationToken;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
     time::{Instant, sleep, timeout},
 };
 
 use crate::random;
-use stream::{PatientStream, Turns};
+use turn::{Given, Sent, Turn};
 
 /// The most that the head of a request may take, in bytes: hyper answers 431 beyond it. Cookies of
 /// one session and five logins under way take about 4 KiB of it.
@@ -42,14 +39,17 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// What a client may take for itself.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Open connections. Beyond them none is accepted, and the kernel's backlog waits.
+    /// Open connections. Beyond them the next one waits until another ends, and the others wait in
+    /// the kernel's backlog.
     connections: u16,
-    /// For the head of a request, from its first byte on; for a first request, from its connection.
-    head_within: Duration,
-    /// For an answer, from when the socket's buffer is full.
-    taken_within: Duration,
-    /// Between two requests.
-    idle: Duration,
+    /// For the head of a first request, from its connection on.
+    first_head: Duration,
+    /// For any other turn of a client: a body, taking an answer (or a part of it, where it comes in
+    /// several) and sending the next head.
+    turn: Duration,
+    /// For a turn of a client while somebody waits for a connection: after this, whoever's has
+    /// lasted longest makes room.
+    turn_in_a_crowd: Duration,
     /// For a connection: the answer after this is its last. A random tenth is added.
     age: Duration,
     /// For a request to come on an idle connection after the pause at the end, which its client sent
@@ -62,12 +62,14 @@ impl Limits {
         // Below the 1,024 open files that a process has by default, with room for ours to the
         // outside. An idle one holds some KiB, so memory is not what bounds them.
         connections: 900,
-        head_within: Duration::from_secs(10),
-        // Half a megabyte, more than any page has, at the pace of a bad mobile connection.
-        taken_within: Duration::from_mins(1),
-        // Longer than proxies keep theirs (nginx and AWS's ALB 60 s): the side that closes first
-        // must not be the one that does not know whether a request is on its way.
-        idle: Duration::from_secs(75),
+        first_head: Duration::from_secs(10),
+        // Longer than proxies keep an idle connection (nginx and AWS's ALB 60 s): the side that
+        // closes first must not be the one that does not know whether a request is on its way. And
+        // half a megabyte, more than any page has, at the pace of a bad mobile connection.
+        turn: Duration::from_secs(75),
+        // Several round trips to anywhere. Who wants to keep everybody out has to make all
+        // connections anew each second.
+        turn_in_a_crowd: Duration::from_secs(1),
         // New replicas get their share from balancers of connections within minutes.
         age: Duration::from_mins(5),
         last_call: Duration::from_secs(1),
@@ -102,12 +104,24 @@ impl Server {
     pub(crate) async fn run(self, stopping: CancellationToken, closing: CancellationToken) {
         let Self { listener, router, open, limits } = self;
         let slots = Arc::new(Semaphore::new(limits.connections.into()));
-        let connection = Connection { router, limits, stopping, closing: closing.clone() };
+        let crowd = Arc::new(Notify::new());
+        let connection = Connection {
+            router,
+            limits,
+            crowd: Arc::clone(&crowd),
+            stopping,
+            closing: closing.clone(),
+        };
         let free = Arc::clone(&slots);
         let mut accepting = Box::pin(async move {
-            // The semaphore is never closed.
-            while let Ok(slot) = Arc::clone(&free).acquire_owned().await {
+            loop {
                 let tcp = accept(&listener).await;
+                if free.available_permits() == 0 {
+                    crowd.notify_one();
+                }
+                let Ok(slot) = Arc::clone(&free).acquire_owned().await else {
+                    unreachable!("the semaphore is never closed")
+                };
                 let open = Open::new(slot, open.clone());
                 tokio::spawn(connection.clone().serve(tcp, open));
             }
@@ -169,62 +183,94 @@ impl Drop for Open {
 struct Connection {
     router: Router,
     limits: Limits,
+    /// Notified when somebody waits for a connection: whoever waits longest for it here makes room.
+    crowd: Arc<Notify>,
     stopping: CancellationToken,
     closing: CancellationToken,
 }
 
 impl Connection {
     async fn serve(self, tcp: TcpStream, open: Open) {
-        let Self { router, limits, stopping, closing } = self;
+        let Self { router, limits, crowd, stopping, closing } = self;
         // Answers are written whole, so waiting for more to send only delays them.
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
-        let turns = Turns::default();
-        let stream =
-            PatientStream::new(tcp, turns.clone(), limits.head_within, limits.taken_within);
+        let turn = watch::Sender::new(Turn::Newcomers);
+        let out_of_patience = out_of_patience(turn.clone(), limits, crowd);
         // All begin at once when a replica is new, and must not end at once.
         let retires = Instant::now() + limits.age + random::up_to(limits.age / 10);
         let router = TowerToHyperService::new(router);
         let service = service_fn(move |request: Request<Incoming>| {
-            turns.next();
-            let answer = router.call(request.map(Body::new));
-            let (turns, stopping) = (turns.clone(), stopping.clone());
+            let sent = |body| Body::new(Sent::new(body, turn.clone()));
+            let answer = router.call(request.map(sent));
+            let (turn, stopping) = (turn.clone(), stopping.clone());
             async move {
                 let mut answer = answer.await?;
-                turns.next();
                 if stopping.is_cancelled() || Instant::now() > retires {
                     let close = HeaderValue::from_static("close");
                     answer.headers_mut().insert(header::CONNECTION, close);
                 }
-                Ok::<_, Infallible>(answer)
+                Ok::<_, Infallible>(answer.map(|body| Given::new(body, turn)))
             }
         });
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            // hyper begins to count when it begins to wait, so to it this is the time between
-            // requests; the stream looks after heads.
-            .header_read_timeout(limits.idle)
+            // To hyper this would be the time between requests as well.
+            .header_read_timeout(None)
             .max_header_size(HEAD_BYTES)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
+            .serve_connection(TokioIo::new(tcp), service);
         let last_call = async {
             closing.cancelled().await;
             sleep(limits.last_call).await;
         };
-        let ended = tokio::select! {
-            biased;
-            ended = &mut connection => ended,
-            () = last_call => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+        tokio::pin!(connection, out_of_patience, last_call);
+        let mut is_over = false;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "a connection broke off");
+                    }
+                    break;
+                }
+                () = &mut out_of_patience => break,
+                () = &mut last_call, if !is_over => {
+                    is_over = true;
+                    connection.as_mut().graceful_shutdown();
+                }
             }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "a connection broke off");
         }
         drop(open);
+    }
+}
+
+/// Ends when the client has kept us waiting for too long, or for too long where others wait as well.
+async fn out_of_patience(turn: watch::Sender<Turn>, limits: Limits, crowd: Arc<Notify>) {
+    let mut whose = turn.subscribe();
+    loop {
+        let patience = match *whose.borrow_and_update() {
+            Turn::Ours => None,
+            Turn::Newcomers => Some(limits.first_head),
+            Turn::Clients => Some(limits.turn),
+        };
+        let kept_waiting = async {
+            let Some(patience) = patience else { return pending().await };
+            let in_a_crowd = async {
+                sleep(limits.turn_in_a_crowd).await;
+                crowd.notified().await;
+            };
+            tokio::select! {
+                () = sleep(patience) => {}
+                () = in_a_crowd => {}
+            }
+        };
+        tokio::select! {
+            // It fails only without a sender, and there is one here.
+            _ = whose.changed() => {}
+            () = kept_waiting => return,
+        }
     }
 }
 

@@ -16,9 +16,9 @@ use super::*;
 
 const PATIENT: Limits = Limits {
     connections: 100,
-    head_within: Duration::from_mins(1),
-    taken_within: Duration::from_mins(1),
-    idle: Duration::from_mins(1),
+    first_head: Duration::from_mins(1),
+    turn: Duration::from_mins(1),
+    turn_in_a_crowd: Duration::from_mins(1),
     age: Duration::from_hours(1),
     last_call: Duration::from_secs(3),
 };
@@ -26,6 +26,9 @@ const PATIENT: Limits = Limits {
 const SHORT: Duration = Duration::from_secs(1);
 const BOUND: Duration = Duration::from_secs(20);
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+const HALF_A_BODY: &str = "POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc";
+/// More than fits into the buffers of any socket.
+const LARGE: usize = 64 * 1024 * 1024;
 
 struct Running {
     address: SocketAddr,
@@ -44,7 +47,7 @@ impl Running {
         let router = Router::new()
             .route("/", get(async || "hello"))
             .route("/length", post(async |body: Bytes| body.len().to_string()))
-            .route("/large", get(async || vec![b'x'; 64 * 1024 * 1024]))
+            .route("/large", get(async || vec![b'x'; LARGE]))
             .route(
                 "/wait",
                 get(async move || {
@@ -74,6 +77,15 @@ impl Running {
         later.send(GET).await;
         later.answer().await;
         client
+    }
+
+    async fn has_open(&self, connections: i64) {
+        let opened = timeout(BOUND, async {
+            while self.open.get() != connections {
+                sleep(Duration::from_millis(20)).await;
+            }
+        });
+        opened.await.expect("that many connections");
     }
 
     async fn ends(self) {
@@ -124,24 +136,20 @@ fn is_whole(answer: &[u8]) -> bool {
 }
 
 #[tokio::test]
-async fn half_a_head_is_given_up() {
-    let server = Running::start(Limits { head_within: SHORT, ..PATIENT }).await;
+async fn a_first_request_that_does_not_come_is_given_up() {
+    let server = Running::start(Limits { first_head: SHORT, ..PATIENT }).await;
     let mut silent = server.connect().await;
     let mut half = server.connect().await;
     half.send("GET / HTTP/1.1\r\nHost: x\r\nCook").await;
-    let mut second_half = server.connect().await;
-    second_half.send(GET).await;
-    second_half.answer().await;
-    second_half.send("GET / HT").await;
 
-    for client in [&mut silent, &mut half, &mut second_half] {
+    for client in [&mut silent, &mut half] {
         assert_eq!(client.closed().await, "");
     }
 }
 
 #[tokio::test]
-async fn a_connection_between_requests_has_more_time_than_a_head() {
-    let server = Running::start(Limits { head_within: SHORT, ..PATIENT }).await;
+async fn a_connection_between_requests_has_more_time_than_a_first_head() {
+    let server = Running::start(Limits { first_head: SHORT, ..PATIENT }).await;
     let mut client = server.connect().await;
     client.send(GET).await;
     client.answer().await;
@@ -153,20 +161,79 @@ async fn a_connection_between_requests_has_more_time_than_a_head() {
 }
 
 #[tokio::test]
-async fn a_connection_without_requests_is_closed_in_the_end() {
-    let server = Running::start(Limits { idle: SHORT, ..PATIENT }).await;
-    let mut client = server.connect().await;
-    client.send(GET).await;
-    client.answer().await;
+async fn a_connection_whose_client_keeps_us_waiting_is_closed_in_the_end() {
+    let server = Running::start(Limits { turn: SHORT, ..PATIENT }).await;
+    let mut idle = server.connect().await;
+    idle.send(GET).await;
+    idle.answer().await;
+    let mut half_a_head = server.connect().await;
+    half_a_head.send(GET).await;
+    half_a_head.answer().await;
+    half_a_head.send("GET / HT").await;
+    let mut half_a_body = server.connect().await;
+    half_a_body.send(HALF_A_BODY).await;
 
-    assert_eq!(client.closed().await, "");
+    for client in [&mut idle, &mut half_a_head, &mut half_a_body] {
+        assert_eq!(client.closed().await, "");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_us_is_not_sent_away() {
+    let brief = Limits { turn: SHORT, turn_in_a_crowd: Duration::ZERO, connections: 1, ..PATIENT };
+    let server = Running::start(brief).await;
+    let mut client = server.connect().await;
+    client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut second = server.connect().await;
+    second.send(GET).await;
+
+    let waited = client.is_open_for(SHORT + SHORT / 2).await;
+    server.go_on.notify_one();
+
+    assert!(waited && client.answer().await.ends_with("waited"));
+    assert!(second.answer().await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn whoever_keeps_us_waiting_longest_makes_room_for_who_waits_for_a_connection() {
+    let crowded = Limits { connections: 5, turn_in_a_crowd: Duration::ZERO, ..PATIENT };
+    let server = Running::start(crowded).await;
+    let mut idle = server.connect().await;
+    idle.send(GET).await;
+    idle.answer().await;
+    let mut waiting = server.connect().await;
+    waiting.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    let mut silent = server.connect().await;
+    server.has_open(3).await;
+    let mut half_a_body = server.connect().await;
+    half_a_body.send(HALF_A_BODY).await;
+    server.has_open(4).await;
+    let mut untaken = server.connect().await;
+    untaken.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    untaken.0.readable().await.unwrap();
+
+    let mut newcomers = Vec::new();
+    for _ in 0..5 {
+        let mut newcomer = server.connect().await;
+        newcomer.send(GET).await;
+        assert!(newcomer.answer().await.ends_with("hello"));
+        newcomers.push(newcomer);
+    }
+
+    for client in [&mut idle, &mut silent, &mut half_a_body, &mut newcomers[0]] {
+        assert_eq!(client.closed().await, "");
+    }
+    let length = untaken.closed().await.len();
+    assert!(length < LARGE, "{length}");
+    server.go_on.notify_one();
+    assert!(waiting.answer().await.ends_with("waited"));
 }
 
 #[tokio::test]
 async fn a_slow_body_is_not_a_slow_head() {
-    let server = Running::start(Limits { head_within: SHORT, ..PATIENT }).await;
+    let server = Running::start(Limits { first_head: SHORT, ..PATIENT }).await;
     let mut client = server.connect().await;
-    client.send("POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc").await;
+    client.send(HALF_A_BODY).await;
 
     let stayed = client.is_open_for(SHORT / 2).await;
     client.send("d").await;
@@ -193,18 +260,12 @@ async fn a_head_that_is_too_large_is_refused_with_431() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_taken_is_given_up() {
-    let server = Running::start(Limits { taken_within: SHORT, ..PATIENT }).await;
+    let server = Running::start(Limits { turn: SHORT, ..PATIENT }).await;
     let mut client = server.connect().await;
     client.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n").await;
     client.0.readable().await.unwrap();
 
-    let gone = timeout(BOUND, async {
-        while server.open.get() > 0 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-
-    gone.await.expect("the server closes the connection");
+    server.has_open(0).await;
 }
 
 #[tokio::test]
