@@ -9,39 +9,47 @@ use std::{
 };
 
 use axum::Router;
-use hyper::server::conn::http2;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    service::TowerToHyperService,
-};
+use futures_util::FutureExt;
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
-use service_kit::shutdown::CancellationToken;
+use service_kit::{shutdown::CancellationToken, telemetry::Lines};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time::{sleep, timeout},
 };
+use tonic::codegen::Service;
 
-use super::deadline::LONGEST_TIMEOUT;
+use super::{answer::HangUp, deadline::LONGEST_TIMEOUT};
 use crate::jitter::jittered;
 
 /// What a connection may have under way to us, over all its calls and for each. With these, what
 /// was sent and not yet read takes at most 256 KiB a connection.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 const CALL_WINDOW: u32 = 64 * 1024;
+/// What of an answer may wait to be sent, of each call.
+const CALL_SEND_BYTES: usize = 64 * 1024;
 /// The headers of a call: an access token of 16 KiB, which is the longest that is looked at, and
 /// room for the rest.
 const HEADER_BYTES: u32 = 24 * 1024;
 /// A peer that went away without a word is noticed after these two together.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a new client may take to say that it speaks HTTP/2, and how long once we are stopping.
+const PREFACE_WITHIN: Duration = Duration::from_secs(10);
+const LAST_PREFACE_WITHIN: Duration = Duration::from_secs(1);
+/// What it says.
+const PREFACE_BYTES: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
+/// How long to wait for the rest of it.
+const PREFACE_PAUSE: Duration = Duration::from_millis(50);
 /// After the last new call, a connection stays for the longest call. What is left on it then is
-/// somebody who does not read.
+/// somebody who watches our health.
 const GRACE: Duration = LONGEST_TIMEOUT.saturating_add(Duration::from_secs(5));
+/// How often it is logged that there are too many connections.
+const FULL_INTERVAL: Duration = Duration::from_secs(10);
 /// How long nothing is accepted after the operating system refused, for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-type Connection = http2::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>, TokioExecutor>;
 
 /// What connections may be and do.
 #[derive(Debug, Clone, Copy)]
@@ -91,28 +99,17 @@ impl Connections {
         let http = http_of(limits);
         let room = Arc::new(Semaphore::new(limits.open.get() as usize));
         let closing = CancellationToken::new();
-        let mut stopping = pin!(stopping);
-        let mut full = false;
-        loop {
-            let stream = tokio::select! {
-                stream = accept(&listener) => stream,
-                () = &mut stopping => break,
-            };
+        let full = Lines::new(1, FULL_INTERVAL);
+        let begin = |stream: TcpStream| {
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
-                if !full {
-                    tracing::warn!(
-                        connections = limits.open,
-                        "closing new connections: too many are open"
-                    );
+                if let Some(unlogged) = full.next() {
+                    let connections = limits.open;
+                    tracing::warn!(connections, unlogged, "closed a new connection: too many");
                 }
-                full = true;
-                continue;
+                return;
             };
-            full = false;
             let _ = stream.set_nodelay(true);
-            let service = TowerToHyperService::new(router.clone());
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            let carried = carry(connection, jittered(limits.age), closing.clone());
+            let carried = carry(stream, http.clone(), router.clone(), limits.age, closing.clone());
             let open = open.clone();
             tokio::spawn(async move {
                 open.inc();
@@ -120,6 +117,17 @@ impl Connections {
                 open.dec();
                 drop(place);
             });
+        };
+        let mut stopping = pin!(stopping);
+        loop {
+            tokio::select! {
+                stream = accept(&listener) => begin(stream),
+                () = &mut stopping => break,
+            }
+        }
+        // Whom the operating system has let in believes to be connected, and is told as well.
+        while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+            begin(stream);
         }
         // From here on clients that connect are refused, and try another replica.
         drop(listener);
@@ -128,18 +136,62 @@ impl Connections {
     }
 }
 
-/// Answers what comes on a connection, until its client has enough, or it was told (GOAWAY), at this
-/// age or because of `closing`, and its last call has ended.
-async fn carry(connection: Connection, age: Duration, closing: CancellationToken) {
-    let mut connection = pin!(connection);
-    tokio::select! {
-        _ = &mut connection => return,
-        () = sleep(age) => {}
-        () = closing.cancelled() => {}
+/// Answers what comes on a connection, until its client has enough, or it was told (GOAWAY), at about
+/// this age or because of `closing`, and its last call has ended.
+async fn carry(
+    stream: TcpStream,
+    http: http2::Builder<TokioExecutor>,
+    router: Router,
+    age: Duration,
+    closing: CancellationToken,
+) {
+    let no_more = async {
+        closing.cancelled().await;
+        sleep(LAST_PREFACE_WITHIN).await;
+    };
+    let speaks = tokio::select! {
+        speaks = timeout(PREFACE_WITHIN, has_preface(&stream)) => speaks.unwrap_or(false),
+        () = no_more => false,
+    };
+    if !speaks {
+        return;
     }
-    connection.as_mut().graceful_shutdown();
-    if timeout(GRACE, connection).await.is_err() {
-        tracing::info!("closed a connection whose client did not take its answers");
+    let hang_up = HangUp(CancellationToken::new());
+    let untaken = hang_up.0.clone();
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(hang_up.clone());
+        router.clone().call(request)
+    });
+    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let served = async {
+        tokio::select! {
+            _ = &mut connection => return,
+            () = sleep(jittered(age)) => {}
+            () = closing.cancelled() => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        let _ = timeout(GRACE, connection).await;
+    };
+    tokio::select! {
+        () = served => {}
+        () = untaken.cancelled() => {
+            tracing::info!("closed a connection whose client did not take an answer");
+        }
+    }
+}
+
+/// Whether the client begins as one of HTTP/2 does, which it must do at once. The library would wait
+/// for that for ever, and strangers who say nothing would take all places.
+///
+/// Source: RFC 9113 §3.4.
+async fn has_preface(stream: &TcpStream) -> bool {
+    loop {
+        match stream.peek(&mut [0; PREFACE_BYTES]).await {
+            Ok(0) | Err(_) => return false,
+            Ok(PREFACE_BYTES) => return true,
+            // What is there already is there at once the next time.
+            Ok(_) => sleep(PREFACE_PAUSE).await,
+        }
     }
 }
 
@@ -150,6 +202,7 @@ fn http_of(limits: ConnectionLimits) -> http2::Builder<TokioExecutor> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .initial_stream_window_size(CALL_WINDOW)
         .max_concurrent_streams(limits.calls)
+        .max_send_buf_size(CALL_SEND_BYTES)
         .max_header_list_size(HEADER_BYTES)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);

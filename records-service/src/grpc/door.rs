@@ -3,8 +3,12 @@
 //! its place among the metrics. It knows headers and statuses, not what a call is about.
 
 use std::{
-    any::Any, error::Error as StdError, num::NonZeroU32, panic::AssertUnwindSafe, sync::Arc,
-    time::Instant,
+    any::Any,
+    error::Error as StdError,
+    num::NonZeroU32,
+    panic::AssertUnwindSafe,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -14,17 +18,18 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{HeaderMap, header::AUTHORIZATION};
-use prometheus_client::registry::Registry;
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use service_kit::{
     identity::{Caller, Verifier, VerifyError},
-    telemetry::Chain,
+    telemetry::{Chain, Lines},
     trace::{CURRENT, Span, TraceContext},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status};
 use tracing::Instrument;
 
 use super::{
+    answer::{HangUp, Patience, keep},
     call::Visitor,
     deadline::timeout_of,
     method::{Method, Methods},
@@ -33,21 +38,31 @@ use super::{
 };
 use crate::error::Error;
 
+/// How many failures are logged in a second, and how many refusals. In an outage, or under attack,
+/// there are thousands, each line says the same, and to write them all would take what is left of
+/// the process.
+const LOG_LINES: u32 = 50;
+
 /// The one way in to the contract.
 pub(crate) struct Door {
     verifier: Verifier,
-    room: Semaphore,
+    room: Arc<Semaphore>,
     methods: Methods,
     metrics: Metrics,
+    failure_lines: Lines,
+    refusal_lines: Lines,
 }
 
 impl Door {
     /// A door for callers with tokens that this verifier accepts, and for so many calls at a time.
     #[must_use]
     pub(crate) fn new(verifier: Verifier, limit: NonZeroU32, registry: &mut Registry) -> Arc<Self> {
-        let room = Semaphore::new(limit.get() as usize);
+        let room = Arc::new(Semaphore::new(limit.get() as usize));
         let metrics = Metrics::register(registry, limit);
-        Arc::new(Self { verifier, room, methods: Methods::of_contract(), metrics })
+        let methods = Methods::of_contract();
+        let lines = || Lines::new(LOG_LINES, Duration::from_secs(1));
+        let (failure_lines, refusal_lines) = (lines(), lines());
+        Arc::new(Self { verifier, room, methods, metrics, failure_lines, refusal_lines })
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
@@ -59,17 +74,37 @@ impl Door {
     }
 }
 
-/// Lets a call in and gives its answer, before its deadline. A call that is let in has its place
-/// until its answer is made, or its caller goes away; it is not kept longer, or a caller who does
-/// not read could keep the others out. Dropping what is behind the door loses nothing, at any
-/// await.
+/// The place of a call among those in flight.
+struct Place {
+    in_flight: Gauge,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    fn take(door: &Door) -> Option<Self> {
+        let permit = Arc::clone(&door.room).try_acquire_owned().ok()?;
+        door.metrics.in_flight.inc();
+        Some(Self { in_flight: door.metrics.in_flight.clone(), _permit: permit })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.in_flight.dec();
+    }
+}
+
+/// Lets a call in and makes its answer, before its deadline. A call that is let in has its place
+/// until its caller has taken the answer, or goes away; the answers that wait for their callers take
+/// memory. Who does not take one in time loses the connection, or could keep the others out.
+/// Dropping what is behind the door loses nothing, at any await.
 pub(super) async fn admit(
     State(door): State<Arc<Door>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     // Nobody queues here: those who are let in would wait behind those who have given up.
-    let Ok(_place) = door.room.try_acquire() else {
+    let Some(place) = Place::take(&door) else {
         door.metrics.shed.inc();
         return Error::Throttled(None).into_status().into_http();
     };
@@ -77,8 +112,9 @@ pub(super) async fn admit(
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
     let span = Span::server(method.path, traceparent.and_then(TraceContext::parse));
     let trace = span.context();
-    let mut underway = Underway::begin(&door.metrics, method, span);
+    let mut underway = Underway::begin(&door, method, span);
 
+    let connection = request.extensions_mut().remove::<HangUp>();
     let timeout = timeout_of(request.headers());
     let handled = async {
         let caller = door.authenticate(request.headers()).await?;
@@ -103,13 +139,14 @@ pub(super) async fn admit(
         trace_id = trace.trace_id(),
         org.id = tracing::field::Empty
     );
-    CURRENT.scope(trace, answered.instrument(lines)).await
+    let answer = CURRENT.scope(trace, answered.instrument(lines)).await;
+    keep(answer, (place, connection.map(Patience::of)))
 }
 
 /// A call that was let in. What came of it is measured when it is dropped, so that a call whose
 /// caller went away counts as well.
 struct Underway<'a> {
-    metrics: &'a Metrics,
+    door: &'a Door,
     method: Method,
     started: Instant,
     code: Code,
@@ -117,9 +154,8 @@ struct Underway<'a> {
 }
 
 impl<'a> Underway<'a> {
-    fn begin(metrics: &'a Metrics, method: Method, span: Span) -> Self {
-        metrics.in_flight.inc();
-        Self { metrics, method, started: Instant::now(), code: Code::Cancelled, span }
+    fn begin(door: &'a Door, method: Method, span: Span) -> Self {
+        Self { door, method, started: Instant::now(), code: Code::Cancelled, span }
     }
 
     /// Notes the answer, and writes the one line about the call, with the whole chain of causes
@@ -138,12 +174,18 @@ impl<'a> Underway<'a> {
         let code = status.code();
         self.code = code;
         let error = Chain(status.source().unwrap_or(&status));
-        match code {
-            Code::Internal => tracing::error!(?code, duration_ms, %error, "failed"),
-            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded => {
-                tracing::warn!(?code, duration_ms, %error, "failed");
-            }
-            _ => tracing::info!(?code, duration_ms, %error, "refused"),
+        let (lines, is_failure) = match code {
+            Code::Internal
+            | Code::Unavailable
+            | Code::ResourceExhausted
+            | Code::DeadlineExceeded => (&self.door.failure_lines, true),
+            _ => (&self.door.refusal_lines, false),
+        };
+        let Some(unlogged) = lines.next() else { return };
+        match (code, is_failure) {
+            (Code::Internal, _) => tracing::error!(?code, duration_ms, unlogged, %error, "failed"),
+            (_, true) => tracing::warn!(?code, duration_ms, unlogged, %error, "failed"),
+            (_, false) => tracing::info!(?code, duration_ms, unlogged, %error, "refused"),
         }
     }
 }
@@ -153,8 +195,8 @@ impl Drop for Underway<'_> {
         let Method { service, name, .. } = self.method;
         let code = name_of(self.code);
         let labels = CallLabels { service, method: name, code };
-        self.metrics.durations.get_or_create(&labels).observe(self.started.elapsed().as_secs_f64());
-        self.metrics.in_flight.dec();
+        let duration = self.door.metrics.durations.get_or_create_owned(&labels);
+        duration.observe(self.started.elapsed().as_secs_f64());
         self.span.set("rpc.system", "grpc");
         self.span.set("rpc.service", service);
         self.span.set("rpc.method", name);

@@ -1,7 +1,9 @@
 //! gRPC: the port (`connections`), what every call goes through (`door`), and the services,
 //! where each method authorizes, parses, makes one call below and replies.
 
+mod answer;
 mod audit;
+mod beside;
 mod call;
 mod connections;
 mod convert;

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use axum::{Router, middleware};
 use records_proto::v1::{
-    FILE_DESCRIPTOR_SET, audit_service_server::AuditServiceServer,
-    forms_service_server::FormsServiceServer, records_service_server::RecordsServiceServer,
+    audit_service_server::AuditServiceServer, forms_service_server::FormsServiceServer,
+    records_service_server::RecordsServiceServer,
 };
 use tonic::service::Routes;
 use tonic_health::pb::health_server::{Health, HealthServer};
 
 use super::{
     audit::Audit,
+    beside,
     door::{Door, admit},
     forms::Forms,
     records::Records,
@@ -20,7 +21,7 @@ use super::{
 /// The largest request: a record of 128 KiB in any encoding, with room for an answer that says that
 /// one is too large.
 const MAX_REQUEST_BYTES: usize = 512 * 1024;
-/// The largest answer: a page of about 2 MB from DynamoDB, in protobuf.
+/// The largest answer: a page of about 1 MB from DynamoDB, in protobuf.
 const MAX_ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// All paths. Whatever is not in the contract goes through the door as well, except health and
@@ -42,15 +43,5 @@ pub(crate) fn routes(
         .max_encoding_message_size(MAX_ANSWER_BYTES);
     let contract = Routes::new(records).add_service(forms).add_service(audit);
     let guarded = contract.into_axum_router().layer(middleware::from_fn_with_state(door, admit));
-    // A layer is around what was there before it, so these two are beside the door.
-    let mut routes = Routes::from(guarded).add_service(health);
-    if with_reflection {
-        let reflection = tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-            .build_v1()
-            .expect("the descriptors were made by the build that made this program");
-        routes = routes.add_service(reflection);
-    }
-    routes.prepare().into_axum_router()
+    guarded.merge(beside::routes(health, with_reflection)).with_state(())
 }

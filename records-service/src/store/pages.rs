@@ -6,9 +6,6 @@ use service_kit::{identity::Organization, telemetry::Chain};
 use super::{Item, ORGANIZATION_ID, Store, key_of, text};
 use crate::{error::Error, failure};
 
-/// DynamoDB reads at most 1 MB a query, so this bounds a page to about 2 MB.
-const QUERIES_PER_PAGE: usize = 2;
-
 /// Some of an organization's things.
 #[derive(Debug)]
 pub(crate) struct Page<T> {
@@ -30,8 +27,8 @@ pub(super) struct Range<'a> {
 }
 
 impl Store {
-    /// Reads on until `size` rows are there, or there are no more, or two queries' worth of bytes
-    /// has been read. Never answers with no row and more behind it.
+    /// Reads `size` rows, or as many as DynamoDB has in one answer, which is 1 MB: hundreds of pages
+    /// may be in memory at a time. Never answers with no row and more behind it.
     pub(super) async fn newest_first(
         &self,
         organization: &Organization,
@@ -41,13 +38,12 @@ impl Store {
     ) -> Result<Page<Item>, Error> {
         // One row more than asked for tells whether another page follows, without an empty one.
         let wanted = size + 1;
-        let mut rows: Vec<Item> = Vec::with_capacity(wanted);
         let mut start = after.map(|after| key_of(organization, range.key, after));
         let names = range.attributes.iter().enumerate();
         let projection: Vec<_> = names.clone().map(|(i, _)| format!("#a{i}")).collect();
         let projection = projection.join(",");
 
-        for queries in 1.. {
+        let (mut rows, start) = loop {
             let mut query = self
                 .client
                 .query()
@@ -58,7 +54,7 @@ impl Store {
                 .expression_attribute_names("#organization", ORGANIZATION_ID)
                 .expression_attribute_values(":organization", text(organization.id()))
                 .set_exclusive_start_key(start.take())
-                .limit(i32::try_from(wanted - rows.len()).unwrap_or(i32::MAX));
+                .limit(i32::try_from(wanted).unwrap_or(i32::MAX));
             for (i, name) in names.clone() {
                 query = query.expression_attribute_names(format!("#a{i}"), *name);
             }
@@ -76,14 +72,12 @@ impl Store {
                     )
             };
             let answer = query.send().await.map_err(failure::of)?;
-            rows.extend(answer.items.unwrap_or_default());
+            let rows = answer.items.unwrap_or_default();
             start = answer.last_evaluated_key;
-
-            let spent = queries >= QUERIES_PER_PAGE && !rows.is_empty();
-            if start.is_none() || rows.len() >= wanted || spent {
-                break;
+            if start.is_none() || !rows.is_empty() {
+                break (rows, start);
             }
-        }
+        };
         let more = start.is_some() || rows.len() > size;
         rows.truncate(size);
         let last = rows.last().filter(|_| more).and_then(|row| row.get(range.key));

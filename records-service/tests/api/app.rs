@@ -5,7 +5,10 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, channel},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,6 +39,7 @@ pub(crate) struct TestApp {
 /// A started `records-service`, killed when dropped.
 pub(crate) struct Service {
     child: Child,
+    lines: Mutex<Receiver<String>>,
     /// Where gRPC is served; empty for `audit`.
     pub(crate) address: String,
     pub(crate) ops_address: String,
@@ -165,11 +169,18 @@ impl Service {
                 let address = line["address"].as_str().unwrap().to_owned();
                 // The ops port is named last.
                 if line["port"] == "ops" {
-                    return Self { child, address: grpc, ops_address: address };
+                    let lines = Mutex::new(lines);
+                    return Self { child, lines, address: grpc, ops_address: address };
                 }
                 grpc = address;
             }
         }
+    }
+
+    /// What it logs next.
+    pub(crate) fn next_line(&self) -> serde_json::Value {
+        let line = self.lines.lock().unwrap().recv_timeout(PATIENCE);
+        serde_json::from_str(&line.expect("the service logs something")).expect("logs are JSON")
     }
 
     pub(crate) fn kill(&mut self) {

@@ -9,6 +9,7 @@ use std::{
 };
 
 use records_proto::v1 as pb;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tonic::{Status, transport::Channel};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_types::StatusExt;
@@ -74,6 +75,25 @@ async fn one_connection_too_many_is_closed_at_once_and_others_are_not_disturbed(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_connection_on_which_nobody_speaks_leaves_its_place_to_others() {
+    // One is the test's own channel.
+    let mut app = TestApp::start_with(&[("MAX_CONNECTIONS", "3")]).await;
+    let mute = TcpStream::connect(&app.serve.address).await.unwrap();
+    let mut stammering = TcpStream::connect(&app.serve.address).await.unwrap();
+    stammering.write_all(b"PRI * HTTP/2.0").await.unwrap();
+    app.serve.wait_for(CONNECTIONS, 3.0).await;
+
+    app.serve.wait_for(CONNECTIONS, 1.0).await;
+
+    drop((mute, stammering));
+    let _mute = TcpStream::connect(&app.serve.address).await.unwrap();
+    app.serve.wait_for(CONNECTIONS, 2.0).await;
+    let stopping = Instant::now();
+    assert_eq!(app.serve.terminate().code(), Some(0));
+    assert!(stopping.elapsed() < Duration::from_secs(5), "{:?}", stopping.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn calls_under_way_when_the_process_stops_are_answered_and_watchers_are_told() {
     let mut app = TestApp::start().await;
     let wire = Wire::connect(&app.serve.address).await;
@@ -95,7 +115,7 @@ async fn calls_under_way_when_the_process_stops_are_answered_and_watchers_are_to
     assert_eq!(next(&mut watched).await, Some("NOT_SERVING"));
     assert_eq!(next(&mut watched).await, None);
     wire.told().await;
-    assert!(tokio::net::TcpStream::connect(&app.serve.address).await.is_err());
+    assert!(TcpStream::connect(&app.serve.address).await.is_err());
     let stopping = Instant::now();
     message.send(()).unwrap();
     call.await.unwrap().unwrap();

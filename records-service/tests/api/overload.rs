@@ -18,7 +18,7 @@ use tonic_types::StatusExt;
 
 use crate::{
     app::{TestApp, reason},
-    wire::{LIST_RECORDS, Wire},
+    wire::{LIST_RECORDS, Wire, framed},
 };
 
 const IN_FLIGHT: &str = "grpc_server_requests_in_flight";
@@ -110,6 +110,82 @@ async fn a_message_that_does_not_arrive_ends_with_the_deadline_of_its_call() {
     assert_eq!((status.code(), reason(&status).as_str()), expected);
     app.serve.wait_for(IN_FLIGHT, 0.0).await;
     assert!(app.user("globex-admin", "globex").list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_takes_keeps_its_place_and_ends_with_its_connection() {
+    let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "3")]).await;
+    let ada = app.user("acme-admin", "acme");
+    ada.create(&[]).await.unwrap();
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let authorization = format!("Bearer {token}");
+    let headers = [("authorization", authorization.as_str())];
+
+    let mut unread = Vec::new();
+    for bytes in [0, 1, 100] {
+        let wire = Wire::connect_taking(&app.serve.address, bytes).await;
+        let all = framed(&pb::ListRecordsRequest::default());
+        unread.push((wire.unread_call(LIST_RECORDS, &headers, all.into()).await.unwrap(), wire));
+    }
+    let refused = ada.list(0, "").await.unwrap_err();
+
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+    app.serve.wait_for("grpc_server_connections", 1.0).await;
+    assert_eq!(ada.list(0, "").await.unwrap().records.len(), 1);
+    drop(unread);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_anybody_may_ask_is_short_and_little_at_a_time() {
+    let app = TestApp::start().await;
+    let health = || HealthClient::new(app.channel.clone());
+    let long = HealthCheckRequest { service: "x".repeat(5000) };
+
+    let refused = health().check(long).await.unwrap_err();
+    let mut watching = Vec::new();
+    for _ in 0..256 {
+        let watched = health().watch(HealthCheckRequest::default()).await.unwrap();
+        watching.push(watched);
+    }
+    let too_many = health().check(HealthCheckRequest::default()).await.unwrap_err();
+
+    assert_eq!(refused.code(), Code::OutOfRange);
+    assert_eq!(too_many.code(), Code::ResourceExhausted);
+    assert!(app.user("acme-admin", "acme").list(0, "").await.is_ok());
+    drop(watching);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while health().check(HealthCheckRequest::default()).await.is_err() {
+        assert!(Instant::now() < deadline, "nobody watches any more, and there is no room");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn very_many_refusals_take_few_lines_of_the_log_and_are_counted_there() {
+    let app = TestApp::start().await;
+    let wire = Wire::connect(&app.serve.address).await;
+    let started = Instant::now();
+
+    let calls: Vec<_> = (0..500).map(|_| wire.call(LIST_RECORDS, &[], Body::empty())).collect();
+    for call in calls {
+        assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unauthenticated);
+    }
+    let took = started.elapsed();
+    // Whatever was left out so far is counted in the next line that is written.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(wire.call(LIST_RECORDS, &[], Body::empty()).await.unwrap().is_err());
+
+    let (mut lines, mut unlogged) = (0, 0);
+    while lines + unlogged < 501 {
+        let line = app.serve.next_line();
+        if line["message"] == "refused" {
+            lines += 1;
+            unlogged += line["unlogged"].as_u64().unwrap();
+        }
+    }
+    assert_eq!(lines + unlogged, 501);
+    assert!(lines <= 50 * (took.as_secs() + 3), "{lines} lines in {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,8 +8,11 @@ use std::{
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
-use http::{HeaderMap, Request};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use http::{HeaderMap, Request, Response};
+use hyper::{
+    body::Incoming,
+    client::conn::http2::{Builder, SendRequest},
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
 use tokio::{net::TcpStream, sync::oneshot, task::JoinHandle};
@@ -30,15 +33,33 @@ pub(crate) type Answer = JoinHandle<Result<(), Status>>;
 
 impl Wire {
     pub(crate) async fn connect(address: &str) -> Self {
+        Self::connect_taking(address, 1 << 16).await
+    }
+
+    /// A connection of whose answers so many bytes are taken while nobody reads them.
+    pub(crate) async fn connect_taking(address: &str, bytes: u32) -> Self {
         let socket = TcpStream::connect(address).await.unwrap().into_std().unwrap();
         let io = TokioIo::new(TcpStream::from_std(socket.try_clone().unwrap()).unwrap());
-        let (sender, connection) = handshake(TokioExecutor::new(), io).await.unwrap();
+        let mut http = Builder::new(TokioExecutor::new());
+        let (sender, connection) =
+            http.initial_stream_window_size(bytes).handshake(io).await.unwrap();
         tokio::spawn(connection);
         Self { sender, socket, address: address.to_owned() }
     }
 
     /// Sends the headers of a call, and the message as `body` has it. The answer is its status.
     pub(crate) fn call(&self, path: &str, headers: &[(&str, &str)], body: Body) -> Answer {
+        let answer = self.unread_call(path, headers, body);
+        tokio::spawn(async move { status_of(answer.await?.headers()) })
+    }
+
+    /// The same, with the answer as soon as its headers are there. Nobody reads the rest of it.
+    pub(crate) fn unread_call(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> impl Future<Output = Result<Response<Incoming>, Status>> + Send + 'static {
         let mut request = Request::post(format!("http://{}{path}", self.address))
             .header("content-type", "application/grpc")
             .header("te", "trailers");
@@ -47,12 +68,11 @@ impl Wire {
         }
         let request = request.body(body).unwrap();
         let mut sender = self.sender.clone();
-        tokio::spawn(async move {
+        async move {
             let broken = |error: hyper::Error| Status::unknown(format!("connection: {error}"));
             sender.ready().await.map_err(broken)?;
-            let response = sender.send_request(request).await.map_err(broken)?;
-            status_of(response.headers())
-        })
+            sender.send_request(request).await.map_err(broken)
+        }
     }
 
     /// A call as this token's owner, whose message arrives when the sender is used.

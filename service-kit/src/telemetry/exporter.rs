@@ -2,11 +2,7 @@
 //! OpenTelemetry specification. It never makes a request wait, and never breaks one: what the
 //! collector does not take is dropped.
 
-use std::{
-    fmt,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
@@ -20,7 +16,12 @@ use opentelemetry_sdk::{
 use tokio::runtime::Runtime;
 use url::Url;
 
-use crate::{config::Environment, http, telemetry::Chain, trace};
+use crate::{
+    config::Environment,
+    http,
+    telemetry::{Chain, Lines},
+    trace,
+};
 
 /// How long the last spans may take to be sent.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -167,7 +168,7 @@ fn provider(
 struct Sender {
     runtime: Runtime,
     client: reqwest::Client,
-    reported: Mutex<Option<Instant>>,
+    reports: Lines,
 }
 
 impl Sender {
@@ -175,7 +176,7 @@ impl Sender {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         // The runtime sleeps between exports, and would not see that a connection was closed.
         let client = http::builder().timeout(timeout).pool_max_idle_per_host(0).build()?;
-        Ok(Self { runtime, client, reported: Mutex::default() })
+        Ok(Self { runtime, client, reports: Lines::new(1, QUIET) })
     }
 
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
@@ -190,10 +191,8 @@ impl Sender {
     }
 
     fn report(&self, error: &dyn fmt::Display) {
-        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if reported.is_none_or(|at| at.elapsed() >= QUIET) {
-            *reported = Some(Instant::now());
-            tracing::warn!(%error, "cannot export traces");
+        if let Some(unlogged) = self.reports.next() {
+            tracing::warn!(%error, unlogged, "cannot export traces");
         }
     }
 }

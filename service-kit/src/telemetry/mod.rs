@@ -2,6 +2,7 @@
 //! container, and the export of its traces. It does not know what is logged or traced.
 
 mod exporter;
+mod lines;
 
 use std::{
     error::Error,
@@ -13,6 +14,7 @@ use std::{
 use tracing_subscriber::EnvFilter;
 
 pub use exporter::Exporter;
+pub use lines::Lines;
 
 use crate::config::Environment;
 

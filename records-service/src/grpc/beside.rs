@@ -1,0 +1,48 @@
+//! What is beside the door, health and reflection: they need no token, so anybody can ask them
+//! anything, and must not get much of the process by that.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
+};
+use records_proto::v1::FILE_DESCRIPTOR_SET;
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use super::answer::keep;
+use crate::error::Error;
+
+/// The largest question: the name of a service, a method or a file.
+const MAX_QUESTION_BYTES: usize = 4 * 1024;
+/// How many questions there may be at a time, those who watch our health included. A question with
+/// its answer takes some 100 KiB at most.
+const PLACES: usize = 256;
+
+/// The paths that are beside the door.
+pub(super) fn routes(health: HealthServer<impl Health>, with_reflection: bool) -> Router {
+    let health = health.max_decoding_message_size(MAX_QUESTION_BYTES);
+    let mut routes = Routes::from(Router::new()).add_service(health);
+    if with_reflection {
+        let reflection = tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .build_v1()
+            .expect("the descriptors were made by the build that made this program");
+        routes = routes.add_service(reflection.max_decoding_message_size(MAX_QUESTION_BYTES));
+    }
+    let room = Arc::new(Semaphore::new(PLACES));
+    routes.into_axum_router().layer(from_fn_with_state(room, admit))
+}
+
+/// Lets a question in. It has its place until its answer is taken, or its asker goes away.
+async fn admit(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
+    let Ok(place) = room.try_acquire_owned() else {
+        return Error::Throttled(None).into_status().into_http();
+    };
+    keep(next.run(request).await, place)
+}
