@@ -8,7 +8,6 @@
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, HttpBody},
     extract::{Request, State},
     http::Method,
     middleware::Next,
@@ -23,17 +22,12 @@ use prometheus_client::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{
-    error::Error,
-    form_body::{self, BODY_LIMIT},
-    sent_form,
-    site::Site,
-    visit,
-};
+use crate::{error::Error, form_body, sent_form, site::Site, visit};
 
 /// The bytes of all forms together, arriving and being worked on: some thousands as people send
-/// them, 64 of the largest. A form on its way counts here and not among the requests, or else some
-/// slow senders could keep everybody from reading.
+/// them, 64 of the largest. What has arrived counts, not what is said to come, and a form on its way
+/// counts here and not among the requests: else some slow senders could keep everybody from saving
+/// or even from reading.
 const FORM_KIBIBYTES: u32 = 64 * 1024;
 
 /// Lets requests in.
@@ -89,11 +83,19 @@ impl Admission {
         Ok(Admitted { _slot: slot, in_flight: self.in_flight.clone() })
     }
 
-    /// Room for a form, by what its sender says of its length.
-    fn room_for(&self, body: &Body) -> Result<OwnedSemaphorePermit, Error> {
-        let length = body.size_hint().upper().unwrap_or(u64::MAX).min(BODY_LIMIT as u64);
-        let kibibytes = u32::try_from(length / 1024 + 1).unwrap_or(FORM_KIBIBYTES);
-        Arc::clone(&self.forms).try_acquire_many_owned(kibibytes).map_err(|_| self.refuse())
+    /// Room for forms: so far for none.
+    fn room(&self) -> OwnedSemaphorePermit {
+        let none = Arc::clone(&self.forms).try_acquire_many_owned(0);
+        none.expect("nothing is always to be had, and the semaphore is never closed")
+    }
+
+    /// Makes `room` that of a form of `length` bytes.
+    fn extend(&self, room: &mut OwnedSemaphorePermit, length: usize) -> Result<(), Error> {
+        let more = length.div_ceil(1024).saturating_sub(room.num_permits());
+        let more = u32::try_from(more).unwrap_or(u32::MAX);
+        let more = Arc::clone(&self.forms).try_acquire_many_owned(more);
+        room.merge(more.map_err(|_| self.refuse())?);
+        Ok(())
     }
 
     fn refuse(&self) -> Error {
@@ -116,14 +118,8 @@ pub(crate) async fn admit(
         visit.deadline();
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
-    let _room = match site.admission.room_for(&body) {
-        Ok(room) => room,
-        Err(error) => {
-            form_body::discard(body).await;
-            return Err(error);
-        }
-    };
-    let form = form_body::arrive(body).await?;
+    let mut room = site.admission.room();
+    let form = form_body::arrive(body, |length| site.admission.extend(&mut room, length)).await?;
     let _admitted = site.admission.enter().inspect_err(|_| {
         // It is not lost on whom we refuse; whether it is a form at all matters no more.
         let _ = sent_form::receive(&parts, &form, &site, &visit);

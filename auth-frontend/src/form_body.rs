@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    body::{Body, HttpBody},
+    body::Body,
     http::{HeaderMap, HeaderValue, header},
 };
 use bytes::Bytes;
@@ -16,8 +16,7 @@ use crate::error::Error;
 /// The largest body that is read: a record of 128 KiB, three bytes a byte where it is escaped,
 /// with room to say precisely that a record is too large.
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
-/// A body that is too large is read on and thrown away up to here: browsers show an answer only
-/// when they could send all they had to say.
+/// A body that is not kept is read up to here.
 const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
 /// More inputs than any form has.
 const INPUT_LIMIT: usize = 500;
@@ -93,13 +92,17 @@ impl FromIterator<(String, String)> for Inputs {
     }
 }
 
-/// The whole body, once it has arrived.
+/// The whole body, once it has arrived. `make_room` is called with its length so far, before any of it
+/// is kept. What is not kept is read all the same: browsers show an answer only when they could send
+/// all they had to say.
 ///
 /// # Errors
-/// [`Error::TooLarge`], or [`Error::Invalid`] where it breaks off.
-pub(crate) async fn arrive(body: Body) -> Result<Bytes, Error> {
-    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    let mut collected = Vec::with_capacity(expected.min(BODY_LIMIT));
+/// [`Error::TooLarge`], [`Error::Invalid`] where it breaks off, and those of `make_room`.
+pub(crate) async fn arrive(
+    body: Body,
+    mut make_room: impl FnMut(usize) -> Result<(), Error>,
+) -> Result<Bytes, Error> {
+    let mut arrived = Ok(Vec::new());
     let mut length = 0;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -108,25 +111,16 @@ pub(crate) async fn arrive(body: Body) -> Result<Bytes, Error> {
         if length > DISCARD_LIMIT {
             break;
         }
-        if length > BODY_LIMIT {
-            collected = Vec::new();
-        } else {
-            collected.extend_from_slice(&chunk);
-        }
+        arrived = arrived.and_then(|mut bytes| {
+            if length > BODY_LIMIT {
+                return Err(Error::TooLarge);
+            }
+            make_room(length)?;
+            bytes.extend_from_slice(&chunk);
+            Ok(bytes)
+        });
     }
-    if length > BODY_LIMIT { Err(Error::TooLarge) } else { Ok(collected.into()) }
-}
-
-/// Reads a body to its end, or as far as is reasonable, and keeps nothing of it.
-pub(crate) async fn discard(body: Body) {
-    let mut length = 0;
-    let mut chunks = body.into_data_stream();
-    while let Some(Ok(chunk)) = chunks.next().await {
-        length += chunk.len();
-        if length > DISCARD_LIMIT {
-            break;
-        }
-    }
+    Ok(arrived?.into())
 }
 
 fn decode(encoded: &[u8]) -> Result<String, Error> {
@@ -189,8 +183,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_the_limit_is_too_large_and_one_at_the_limit_is_not() {
-        let at = arrive(Body::from(vec![b'x'; BODY_LIMIT])).await;
-        let over = arrive(Body::from(vec![b'x'; BODY_LIMIT + 1])).await;
+        let at = arrive(Body::from(vec![b'x'; BODY_LIMIT]), |_| Ok(())).await;
+        let over = arrive(Body::from(vec![b'x'; BODY_LIMIT + 1]), |_| Ok(())).await;
 
         assert_eq!(at.unwrap().len(), BODY_LIMIT);
         assert!(matches!(over, Err(Error::TooLarge)));

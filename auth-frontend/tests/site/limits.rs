@@ -77,9 +77,10 @@ async fn forms_that_do_not_arrive_keep_nobody_from_reading() {
     let mut browser = app.logged_in("acme-admin", "acme").await;
     let address = app.stack.app_url().strip_prefix("http://").unwrap();
     let mut slow = Vec::new();
-    for _ in 0..5 {
+    // Together they say that they are as much as all forms on their way may be.
+    for _ in 0..64 {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let head = "POST /records HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\ntitle=";
+        let head = "POST /records HTTP/1.1\r\nHost: x\r\nContent-Length: 1048575\r\n\r\ntitle=";
         stream.write_all(head.as_bytes()).await.unwrap();
         slow.push(stream);
     }
