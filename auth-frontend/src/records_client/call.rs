@@ -196,7 +196,8 @@ impl Calls {
         let mut tried = Vec::new();
         let mut number = 1;
         loop {
-            let replica = match timeout(deadline.left(), self.replicas.choose(&tried)).await {
+            let choice = self.replicas.choose(&tried, number == ATTEMPTS);
+            let replica = match timeout(deadline.left(), choice).await {
                 Ok(Some(replica)) => replica,
                 Ok(None) => {
                     let status = Status::unavailable("no address of records-service is known");

@@ -31,14 +31,14 @@ pub(super) struct Replica {
 struct Health {
     /// The way to it, of one connection at a time.
     channel: Channel,
-    /// How often in a row it could not be reached.
-    failures: u32,
-    /// The time in which it is left alone.
     ejected: Option<Ejected>,
 }
 
+/// The time in which a replica is left alone.
 #[derive(Clone, Copy)]
 struct Ejected {
+    /// How often in a row it could not be reached.
+    failures: u32,
     since: Instant,
     until: Instant,
 }
@@ -46,7 +46,7 @@ struct Ejected {
 impl Replica {
     /// The one at `address`, which `endpoint` leads to.
     pub(super) fn new(address: SocketAddr, endpoint: Endpoint) -> Self {
-        let health = Health { channel: endpoint.connect_lazy(), failures: 0, ejected: None };
+        let health = Health { channel: endpoint.connect_lazy(), ejected: None };
         Self { address, endpoint, in_flight: AtomicUsize::new(0), health: Mutex::new(health) }
     }
 
@@ -69,6 +69,11 @@ impl Replica {
         self.health.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How often in a row it could not be reached.
+    pub(super) fn failures(&self) -> u32 {
+        self.health().ejected.map_or(0, |ejected| ejected.failures)
+    }
+
     /// Since when it is left alone, if it is. One that is not any more is tried with a single call
     /// before it gets others.
     pub(super) fn ejected_since(&self, now: Instant) -> Option<Instant> {
@@ -80,9 +85,8 @@ impl Replica {
     /// Notes that it has answered.
     fn reached(&self) {
         let mut health = self.health();
-        if health.ejected.is_some() {
+        if health.ejected.take().is_some() {
             tracing::info!(address = %self.address, "a replica of records-service is back");
-            (health.failures, health.ejected) = (0, None);
         }
     }
 
@@ -95,15 +99,14 @@ impl Replica {
             // Of all calls that were under way to it, the first has said so already.
             return;
         }
-        let pause = FIRST_EJECTION * 2_u32.saturating_pow(health.failures.min(8));
+        let failures = health.ejected.map_or(0, |before| before.failures);
+        let pause = FIRST_EJECTION * 2_u32.saturating_pow(failures.min(8));
         let pause = pause.min(LONGEST_EJECTION);
-        let pause = pause / 2 + random::up_to(pause / 2);
-        let is_first = health.failures == 0;
-        health.failures += 1;
-        health.ejected = Some(Ejected { since: now, until: now + pause });
+        let until = now + pause / 2 + random::up_to(pause / 2);
+        health.ejected = Some(Ejected { failures: failures + 1, since: now, until });
         health.channel = self.endpoint.connect_lazy();
         drop(health);
-        if is_first {
+        if failures == 0 {
             tracing::warn!(address = %self.address, "cannot reach a replica of records-service");
         }
     }

@@ -130,9 +130,10 @@ impl Replicas {
     }
 
     /// The one to ask next: of those that can be reached the least busy, preferably none of
-    /// `tried`; if none can be reached, the one that has been left alone for longest. `None` where
-    /// none is known.
-    pub(super) async fn choose(&self, tried: &[SocketAddr]) -> Option<Asked> {
+    /// `tried`; if none can be reached, the one that has been left alone for longest. For the last
+    /// attempt it is the one that failed the fewest times in a row: a healthy one whose connection
+    /// has just come to its end is better than any that is dead. `None` where none is known.
+    pub(super) async fn choose(&self, tried: &[SocketAddr], is_last: bool) -> Option<Asked> {
         let mut known = self.known.clone();
         let known = known.wait_for(Option::is_some).await.ok()?;
         let all: Vec<_> = known.iter().flatten().flatten().collect();
@@ -143,7 +144,9 @@ impl Replicas {
         let chosen = from.iter().chain(before).min_by_key(|replica| {
             let ejected_since = replica.ejected_since(now);
             let is_tried = tried.contains(&replica.address());
-            (ejected_since.is_some(), is_tried, ejected_since, replica.in_flight())
+            let badness =
+                if is_last { replica.failures() } else { u32::from(ejected_since.is_some()) };
+            (badness, is_tried, ejected_since, replica.in_flight())
         });
         chosen.map(|replica| replica.ask())
     }
@@ -249,13 +252,13 @@ mod tests {
         let replicas = Replicas { known: receiver, turn: Arc::default() };
         let mut under_way = Vec::new();
         for _ in 0..6 {
-            under_way.push(replicas.choose(&[]).await.unwrap());
+            under_way.push(replicas.choose(&[], false).await.unwrap());
         }
 
         source.renew(&mut known, &addresses(&[1, 2, 3]));
         announce.send_replace(Some(vec![known.clone()]));
         for _ in 0..12 {
-            under_way.push(replicas.choose(&[]).await.unwrap());
+            under_way.push(replicas.choose(&[], false).await.unwrap());
         }
 
         let in_flight: Vec<_> = known.iter().map(|replica| replica.in_flight()).collect();
@@ -271,11 +274,11 @@ mod tests {
         let replicas = Replicas { known: receiver, turn: Arc::default() };
 
         known[0].ask().not_reached();
-        let second = replicas.choose(&[]).await.unwrap();
-        let second_again = replicas.choose(&[second.address()]).await.unwrap();
+        let second = replicas.choose(&[], false).await.unwrap();
+        let second_again = replicas.choose(&[second.address()], false).await.unwrap();
         second.not_reached();
-        let first = replicas.choose(&[]).await.unwrap();
-        let second_at_last = replicas.choose(&[first.address()]).await.unwrap();
+        let first = replicas.choose(&[], false).await.unwrap();
+        let second_at_last = replicas.choose(&[first.address()], false).await.unwrap();
 
         let [one, two] = [known[0].address(), known[1].address()];
         assert_eq!(second.address(), two);

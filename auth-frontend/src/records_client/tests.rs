@@ -185,6 +185,30 @@ async fn a_replica_that_is_killed_under_load_fails_no_call() {
 }
 
 #[tokio::test]
+async fn the_last_attempt_goes_to_the_replica_that_failed_least() {
+    let mut stands = [Does::Answer; 3].map(Stand::start);
+    let client = client(&stands.each_ref().map(|stand| stand.address));
+    stands[1].kill();
+    stands[2].kill();
+    // In this time both have been tried again in vain.
+    for _ in 0..40 {
+        ask(&client).await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+    }
+    let before = stands[0].calls();
+    stands[0].does(Does::Nothing);
+
+    let (answered, ()) = tokio::join!(ask(&client), async {
+        while stands[0].calls() == before {
+            sleep(Duration::from_millis(1)).await;
+        }
+        stands[0].does(Does::Answer);
+    });
+
+    answered.unwrap();
+}
+
+#[tokio::test]
 async fn a_replica_that_comes_back_gets_its_share_again() {
     let mut stands = [Does::Answer; 2].map(Stand::start);
     let client = client(&stands.each_ref().map(|stand| stand.address));
