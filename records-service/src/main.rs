@@ -68,6 +68,11 @@ enum Process {
 #[error("the process cannot run")]
 struct Grounded;
 
+/// What was begun can be run again.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped before everything was there; run it again")]
+struct Stopped;
+
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn main() -> ExitCode {
@@ -104,8 +109,11 @@ fn run(command: &Command, mut env: Environment) -> Result<(), Failure> {
             let exporter = Exporter::from_environment(&mut env, "serve");
             let config = ServeConfig::read(env)?;
             block_on(async {
+                // Before anything else: the first process of a container ignores the signals that
+                // it does not handle, and one that came now would be lost.
+                let stopping = shutdown::on_signal()?;
                 let app = App::bind(config).await?;
-                let outcome = app.run(shutdown::on_signal()?).await;
+                let outcome = app.run(stopping).await;
                 exporter.shut_down().await;
                 Ok(outcome?)
             })
@@ -114,8 +122,9 @@ fn run(command: &Command, mut env: Environment) -> Result<(), Failure> {
             let exporter = Exporter::from_environment(&mut env, "audit");
             let config = AuditConfig::read(env)?;
             block_on(async {
+                let stopping = shutdown::on_signal()?;
                 let app = AuditApp::bind(config).await?;
-                let outcome = app.run(shutdown::on_signal()?).await;
+                let outcome = app.run(stopping).await;
                 exporter.shut_down().await;
                 Ok(outcome?)
             })
@@ -123,7 +132,12 @@ fn run(command: &Command, mut env: Environment) -> Result<(), Failure> {
         Command::Provision => {
             let config = ProvisionConfig::read(env)?;
             block_on(async {
-                println!("AUDIT_QUEUE_URL={}", provision(&config).await?);
+                let stopping = shutdown::on_signal()?;
+                let url = tokio::select! {
+                    url = provision(&config) => url?,
+                    () = stopping.cancelled() => return Err(Stopped.into()),
+                };
+                println!("AUDIT_QUEUE_URL={url}");
                 Ok(())
             })
         }

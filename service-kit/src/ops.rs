@@ -3,6 +3,7 @@
 //! from what it is given.
 
 use std::{
+    collections::VecDeque,
     fmt, io,
     net::SocketAddr,
     sync::{
@@ -19,16 +20,34 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric, text},
     metrics::gauge::ConstGauge,
     registry::Registry,
 };
-use tokio::net::TcpListener;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{AbortHandle, JoinSet},
+    time::{sleep, timeout},
+};
 
 use crate::shutdown::{self, CancellationToken};
 
+/// How long one request may take, from its connection to the end of its answer: scrapers wait no
+/// longer either. Each has a connection of its own, so that none is left behind by who goes away
+/// without a word.
+const REQUEST_LIMIT: Duration = Duration::from_secs(10);
+/// How many connections there may be. For one more the oldest is closed: a probe, which is answered at
+/// once, is never the one that waits longest.
+const CONNECTIONS: usize = 128;
+/// How long nothing is accepted after the operating system refused, for lack of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a probe may take to read its answer at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 /// The content type of the text format, by version 1.0 of its specification.
@@ -102,15 +121,53 @@ impl OpsPort {
             .with_state(self.readiness)
             .route("/metrics", get(metrics))
             .with_state(Arc::new(self.registry));
-        let serve = axum::serve(self.listener, router)
-            .with_graceful_shutdown(stopped.clone().cancelled_owned());
-        let served = async {
-            if let Err(error) = serve.await {
-                tracing::error!(%error, "ops port failed");
+        let mut connections = Connections::default();
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => connections.begin(stream, router.clone()),
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a connection of the ops port");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                () = stopped.cancelled() => break,
             }
-        };
+        }
         // Who has sent half a request could otherwise keep the process from ending.
-        shutdown::drain(served, &stopped, DRAIN).await;
+        shutdown::drain(connections.end(), &stopped, DRAIN).await;
+    }
+}
+
+/// The connections of the port, which end when they are dropped.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    oldest_first: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn begin(&mut self, stream: TcpStream, router: Router) {
+        while self.tasks.try_join_next().is_some() {}
+        self.oldest_first.retain(|task| !task.is_finished());
+        if self.oldest_first.len() == CONNECTIONS
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            oldest.abort();
+        }
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .keep_alive(false)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        let task = self.tasks.spawn(async {
+            // Whatever becomes of it: whoever asked sees it as well.
+            let _ = timeout(REQUEST_LIMIT, connection).await;
+        });
+        self.oldest_first.push_back(task);
+    }
+
+    async fn end(mut self) {
+        while self.tasks.join_next().await.is_some() {}
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
+
 use service_kit::{
     http, metrics,
     ops::{OpsPort, Readiness},
@@ -76,4 +78,27 @@ async fn every_process_tells_what_it_is_and_how_it_fares() {
     assert!(number("process_resident_memory_bytes") > 1e6);
     assert!(number("process_cpu_seconds_total") >= 0.0);
     assert!((3.0..number("process_max_fds")).contains(&number("process_open_fds")));
+}
+
+#[tokio::test]
+async fn a_flood_of_connections_that_say_nothing_does_not_keep_probes_from_their_answer() {
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let ops = OpsPort::bind(any, Readiness::default(), metrics::registry("test")).await.unwrap();
+    let address = ops.address().unwrap();
+    let stopped = CancellationToken::new();
+    let run = tokio::spawn(ops.run(stopped.clone()));
+
+    let mut mute = Vec::new();
+    for _ in 0..200 {
+        mute.push(TcpStream::connect(address).await.unwrap());
+    }
+
+    assert!(!scrape(address).await.is_empty());
+    // The first made room for the others, and the last has its time and no more.
+    for connection in [&mut mute.remove(0), &mut mute.pop().unwrap()] {
+        let read = timeout(Duration::from_secs(30), connection.read(&mut [0; 1])).await;
+        assert!(!matches!(read.unwrap(), Ok(1..)));
+    }
+    stopped.cancel();
+    run.await.unwrap();
 }

@@ -18,6 +18,12 @@ const SPEC_VERSION: &str = "1.0";
 const SOURCE: &str = "/org-records/records-service";
 const CONTENT_TYPE: &str = "application/json";
 
+/// The most bytes of an event. What the trail could not store would hold up the events behind it:
+/// DynamoDB takes 400 KiB a row, its other attributes included.
+const LARGEST: usize = 380 * 1024;
+/// The most bytes of an organization's id, which is the key of its row.
+const LONGEST_ORGANIZATION: usize = 64;
+
 /// The `type` of the event of a new record.
 const CREATED: &str = "records.record.created.v1";
 
@@ -94,6 +100,9 @@ pub(crate) enum EventError {
     /// Its subject is not a record.
     #[error("the event's subject is not a record")]
     Subject,
+    /// No row can hold it.
+    #[error("the event names no organization, or is too large")]
+    Unfit,
 }
 
 impl Event {
@@ -171,6 +180,11 @@ impl Event {
             return Err(EventError::SpecVersion);
         }
         event.record()?;
+        if !(1..=LONGEST_ORGANIZATION).contains(&event.data.organization_id.len())
+            || json.len() > LARGEST
+        {
+            return Err(EventError::Unfit);
+        }
         // Inside texts quotes are escaped, so this member can stand in one place only.
         let hashed =
             json.replacen(&format!("\"hash\":\"{}\"", event.data.hash), "\"hash\":\"\"", 1);

@@ -22,6 +22,8 @@ use crate::{domain::event::Event, error::Error, failure};
 pub(crate) const SHARDS: u8 = 16;
 /// The most keys that one `BatchWriteItem` takes.
 const DELETES_PER_BATCH: usize = 25;
+/// How far the clocks of two processes may differ.
+const SKEW: Duration = Duration::from_mins(1);
 /// The partition of the sweeper's lease, beside those of the shards.
 const LEASE: &str = "lease";
 
@@ -219,7 +221,8 @@ impl Store {
     }
 
     /// Takes or renews the right to sweep the outbox, for `term`. It saves work, no more: two
-    /// sweepers at once send some events twice.
+    /// sweepers at once send some events twice. So a lease that ends much later than `term` from now
+    /// does not count: its owner's clock is wrong, and nobody would sweep until that time comes.
     ///
     /// # Errors
     /// When DynamoDB does not answer.
@@ -237,13 +240,15 @@ impl Store {
             .key("Event_ID", text("sweep"))
             .update_expression("SET #owner = :owner, #until = :until")
             .condition_expression(
-                "attribute_not_exists(#until) OR #until < :now OR #owner = :owner",
+                "attribute_not_exists(#until) OR #owner = :owner \
+                 OR NOT (#until BETWEEN :now AND :latest)",
             )
             .expression_attribute_names("#owner", "Owner")
             .expression_attribute_names("#until", "Until")
             .expression_attribute_values(":owner", text(owner))
             .expression_attribute_values(":now", number(now))
             .expression_attribute_values(":until", number(now + millis(UNIX_EPOCH + term)))
+            .expression_attribute_values(":latest", number(now + millis(UNIX_EPOCH + term + SKEW)))
             .send()
             .await;
         match held {

@@ -1,5 +1,8 @@
 //! The life of an event.
 
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
 use records_proto::v1 as pb;
 use serde_json::json;
 
@@ -75,6 +78,20 @@ async fn an_event_survives_a_crash_between_commit_and_send() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_sweeper_whose_clock_was_wrong_does_not_keep_the_others_from_sweeping() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    app.sqs.stop().await;
+    ada.create(&[]).await.unwrap();
+    app.serve.wait_for("outbox_late_events", 1.0).await;
+
+    app.lend_the_sweep_lease(Duration::from_hours(1)).await;
+    app.sqs.resume().await.unwrap();
+
+    app.wait_until_the_outbox_is_empty().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_wait_for_a_worker_that_is_down() {
     let mut app = TestApp::start().await;
     let ada = app.user("acme-admin", "acme");
@@ -106,6 +123,34 @@ async fn an_event_that_comes_twice_is_stored_once_and_a_forged_one_never() {
     let trail = ada.trail_of(2).await;
     assert_eq!(trail[0].changes["title"].new, Some(text("later")));
     assert_eq!(trail[1].actor.as_ref().unwrap().display_name, "Ada Admin");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_no_row_can_hold_does_not_hold_up_the_others() {
+    let app = TestApp::start().await;
+    let ada = app.user("acme-admin", "acme");
+    ada.create(&[]).await.unwrap();
+    ada.trail_of(1).await;
+    let payload = app.trail_payload("org_acme00000000000").await;
+    let event: serde_json::Value = serde_json::from_str(&payload).unwrap();
+
+    let nobodys = payload.replacen("org_acme00000000000", "", 1);
+    let huge = payload.replacen("A laptop", &"x".repeat(500 * 1024), 1);
+    for unfit in [nobodys, huge] {
+        app.enqueue(&rehashed(&unfit, event["data"]["hash"].as_str().unwrap())).await;
+    }
+    app.audit.wait_for("audit_events_total{outcome=\"refused\"}", 2.0).await;
+    ada.create(&[]).await.unwrap();
+
+    assert_eq!(ada.trail_of(2).await.len(), 2);
+}
+
+/// The event with the hash that it should have, as if it had been made like this.
+fn rehashed(event: &str, old_hash: &str) -> String {
+    let unhashed = event.replacen(old_hash, "", 1);
+    let hash = digest(&SHA256, format!("\n{unhashed}").as_bytes());
+    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    event.replacen(old_hash, &hex, 1)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -34,6 +34,17 @@ impl TestApp {
             .send()
             .await;
         updated.unwrap();
+    }
+
+    /// Gives the right to sweep the outbox to somebody who will not, for so long.
+    pub(crate) async fn lend_the_sweep_lease(&self, term: Duration) {
+        let until = (SystemTime::now() + term).duration_since(UNIX_EPOCH).unwrap();
+        let put = self.tables().await.put_item().table_name("records-outbox");
+        let put = put.item("Shard", AttributeValue::S("lease".to_owned()));
+        let put = put.item("Event_ID", AttributeValue::S("sweep".to_owned()));
+        let put = put.item("Owner", AttributeValue::S("nobody".to_owned()));
+        let put = put.item("Until", AttributeValue::N(until.as_millis().to_string()));
+        put.send().await.unwrap();
     }
 
     /// Puts a row of texts into a table, as nobody but a mistake would.
