@@ -14,6 +14,7 @@ use service_kit::{
     healthcheck, shutdown,
     telemetry::{self, Chain, Exporter},
 };
+use tokio::runtime::Runtime;
 
 /// A page is some thousands of small allocations, often freed by another thread than the one that
 /// made them, which this allocator is better at than the C library's.
@@ -66,14 +67,14 @@ fn serve(mut env: Environment) -> ExitCode {
         Err(mistakes) => return misconfigured(&mistakes),
     };
     telemetry::init(&config.log);
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "cannot start");
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(async {
+    block_on(runtime, async {
         let ended = run(config).await;
         exporter.shut_down().await;
         ended
@@ -87,33 +88,42 @@ fn check(mut env: Environment) -> ExitCode {
         Ok(config) => config,
         Err(mistakes) => return misconfigured(&mistakes),
     };
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };
-    let report = runtime.block_on(preflight(&config));
-    // Looking up a name blocks a thread, for a minute where DNS does not answer. Nobody waits for that.
-    runtime.shutdown_background();
+    let report = block_on(runtime, preflight(&config));
     println!("{report}");
     if report.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Looking up a name blocks a thread, for a minute where DNS does not answer. Nobody waits for that.
+fn block_on<T>(runtime: Runtime, work: impl Future<Output = T>) -> T {
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
+}
+
 async fn run(config: Config) -> ExitCode {
-    let app = match app::bind(config).await {
-        Ok(app) => app,
+    let stopping = match shutdown::on_signal() {
+        Ok(stopping) => stopping,
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "cannot start");
+            tracing::error!(%error, "cannot listen for signals");
             return ExitCode::FAILURE;
         }
     };
-    let served = match shutdown::on_signal() {
-        Ok(stopping) => app.run(stopping).await,
-        Err(error) => Err(error),
+    let app = match stopping.run_until_cancelled(app::bind(config)).await {
+        Some(Ok(app)) => app,
+        Some(Err(error)) => {
+            tracing::error!(error = %Chain(&error), "cannot start");
+            return ExitCode::FAILURE;
+        }
+        None => return ExitCode::SUCCESS,
     };
-    match served {
+    match app.run(stopping).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "cannot run");

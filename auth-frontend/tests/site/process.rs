@@ -1,19 +1,22 @@
 //! The process: its configuration, its start and its end.
 
-use std::process::{Command, Output};
+use std::{
+    net::TcpListener,
+    process::{Command, Output},
+};
 
 use dev_stack::Service;
 
 use crate::app::{TestApp, eventually};
 
+fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_auth-frontend"));
+    command.env_clear().current_dir(std::env::temp_dir()).envs(variables.iter().copied());
+    command
+}
+
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_auth-frontend"))
-        .args(arguments)
-        .env_clear()
-        .current_dir(std::env::temp_dir())
-        .envs(variables.iter().copied())
-        .output()
-        .unwrap()
+    command(variables).args(arguments).output().unwrap()
 }
 
 #[test]
@@ -77,6 +80,36 @@ async fn told_to_stop_it_goes_on_while_clients_leave() {
     assert!(before.status == 200 && !before.headers.contains_key("connection"));
     assert_eq!((after.status, &after.headers["connection"]), (200, &"close".parse().unwrap()));
     assert!(ended.unwrap().success(), "{ended:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn told_to_stop_before_it_has_started_it_ends_as_well() {
+    use rustix::process::{Pid, Signal, kill_process};
+
+    // It asks the machine for its region, and gets no answer.
+    let machine = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("http://{}", machine.local_addr().unwrap());
+    let mut starting = command(&[
+        ("APP_BASE_URL", "https://records.example"),
+        ("AUTH0_DOMAIN", "tenant.eu.auth0.com"),
+        ("AUTH0_AUDIENCE", "https://records.example/api"),
+        ("AUTH0_CLIENT_ID", "client"),
+        ("AUTH0_CLIENT_SECRET", "secret"),
+        ("AUTH0_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("RECORDS_SERVICE_URL", "http://localhost:1"),
+        ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &silent),
+    ])
+    .spawn()
+    .unwrap();
+    let question = machine.accept().unwrap();
+
+    kill_process(Pid::from_child(&starting), Signal::TERM).unwrap();
+    let ended = starting.wait().unwrap();
+
+    // The first process of a container is not ended by a signal that it has no answer to.
+    assert_eq!(ended.code(), Some(0), "{ended}");
+    drop(question);
 }
 
 #[test]
