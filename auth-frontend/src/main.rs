@@ -115,7 +115,7 @@ async fn run(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let app = match stopping.run_until_cancelled(app::bind(config)).await {
+    let app = match stopping.run_until_cancelled(Box::pin(app::bind(config))).await {
         Some(Ok(app)) => app,
         Some(Err(error)) => {
             tracing::error!(error = %Chain(&error), "cannot start");

@@ -2,7 +2,7 @@
 
 use std::{
     net::TcpListener,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use dev_stack::Service;
@@ -100,6 +100,7 @@ fn told_to_stop_before_it_has_started_it_ends_as_well() {
         ("RECORDS_SERVICE_URL", "http://localhost:1"),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &silent),
     ])
+    .stdout(Stdio::null())
     .spawn()
     .unwrap();
     let question = machine.accept().unwrap();
