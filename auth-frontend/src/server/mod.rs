@@ -126,13 +126,9 @@ impl Server {
                 tokio::spawn(connection.clone().serve(tcp, open));
             }
         });
-        tokio::select! {
-            () = &mut accepting => {}
-            () = closing.cancelled() => {
-                // It ends only by this, and the port with it.
-                let _ = timeout(LAST_ACCEPTS, accepting).await;
-            }
-        }
+        closing.run_until_cancelled(&mut accepting).await;
+        // It ends only by this, and the port with it.
+        let _: Result<(), _> = timeout(LAST_ACCEPTS, accepting).await;
         // All slots are free when all connections have ended.
         let _ = slots.acquire_many(limits.connections.into()).await;
     }
