@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeMap,
-    error::Error as _,
+    error::Error as StdError,
     time::{Duration, Instant},
 };
 
@@ -14,7 +14,7 @@ use records_proto::v1::{
     value::Kind,
 };
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, TimeoutExpired,
     metadata::{Ascii, MetadataValue},
     transport::{Channel, Endpoint},
 };
@@ -157,9 +157,16 @@ impl Caller {
     }
 }
 
-/// Whether a status comes from tonic itself, of whatever code: one of a server has no source.
+/// Whether a call failed with its connection, so that the status is tonic's own: one of a server has
+/// no source.
 fn is_of_the_connection(status: &Status) -> bool {
-    status.source().is_some()
+    status.source().is_some() && !is_of_the_timer(status)
+}
+
+/// Whether tonic's own timer was sooner than the service, which on a busy machine happens.
+pub(crate) fn is_of_the_timer(status: &Status) -> bool {
+    let mut sources = std::iter::successors(status.source(), |source| (*source).source());
+    sources.any(<dyn StdError>::is::<TimeoutExpired>)
 }
 
 /// The title of a record, which must have come through with its other value.
