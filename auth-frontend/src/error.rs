@@ -96,7 +96,7 @@ impl Error {
             Self::RecordNotFound => Problem::RecordNotFound,
             Self::MethodNotAllowed => Problem::MethodNotAllowed,
             Self::TooLarge => Problem::TooLarge,
-            Self::Throttled(seconds, _) => Problem::TooManyRequests(*seconds),
+            Self::Throttled(seconds, _) => Problem::Busy(seconds.unwrap_or(BUSY_SECONDS)),
             Self::Busy => Problem::Busy(BUSY_SECONDS),
             Self::Unavailable(_) => Problem::Unavailable,
             Self::TimedOut(_) => Problem::TimedOut,

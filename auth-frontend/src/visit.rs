@@ -288,7 +288,6 @@ impl Site {
             }
         };
         let retry_after = match problem {
-            Problem::TooManyRequests(seconds) => Some(seconds.unwrap_or(1)),
             Problem::Busy(seconds) => Some(seconds),
             _ => None,
         };

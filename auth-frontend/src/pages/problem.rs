@@ -24,8 +24,6 @@ pub(crate) enum Problem {
     MethodNotAllowed,
     /// What was sent is too large.
     TooLarge,
-    /// Too many requests; how many seconds to wait, where known.
-    TooManyRequests(Option<u32>),
     /// More people ask at once than we answer at once; how many seconds to wait.
     Busy(u32),
     /// A fault of ours.
@@ -67,7 +65,6 @@ impl Problem {
             Self::RecordNotFound => "record_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge => "too_large",
-            Self::TooManyRequests(_) => "too_many_requests",
             Self::Busy(_) => "busy",
             Self::Internal => "internal",
             Self::LoginServiceDown => "login_service_down",
@@ -102,7 +99,6 @@ impl Problem {
             Self::PageNotFound | Self::RecordNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge => 413,
-            Self::TooManyRequests(_) => 429,
             Self::Internal => 500,
             Self::Busy(_) | Self::LoginServiceDown | Self::Unavailable => 503,
             Self::TimedOut => 504,
@@ -120,7 +116,6 @@ impl Problem {
             Self::RecordNotFound => "There is no such record",
             Self::MethodNotAllowed => "That does not work here",
             Self::TooLarge => "That is too much at once",
-            Self::TooManyRequests(_) => "Too many requests",
             Self::Busy(_) => "Too many people are asking at once",
             Self::Internal => "Something went wrong on our side",
             Self::LoginServiceDown => "The login service does not answer",
@@ -166,20 +161,12 @@ impl Problem {
             Self::TooLarge => {
                 "A record holds about 128 kilobytes, roughly sixty pages of text. Nothing was saved."
             }
-            Self::TooManyRequests(seconds) => {
-                let time = match seconds {
-                    Some(1) => "a second".to_owned(),
-                    Some(seconds) => format!("{seconds} seconds"),
-                    None => "a moment".to_owned(),
-                };
-                return format!(
-                    "More requests came in than we can take. Wait {time} before the next one."
-                );
-            }
             Self::Busy(seconds) => {
-                return format!(
-                    "We have not begun with this. Wait {seconds} seconds before you ask again."
-                );
+                let time = match seconds {
+                    1 => "a second".to_owned(),
+                    seconds => format!("{seconds} seconds"),
+                };
+                return format!("We have not begun with this. Wait {time} before you ask again.");
             }
             Self::Internal => "It is not your fault. What happened has been written down.",
             Self::LoginServiceDown => {
@@ -257,7 +244,7 @@ impl Problem {
             }
             Self::MethodNotAllowed => "Start from the beginning and use the links and buttons.",
             Self::TooLarge => "Go back, shorten the longest text, and send it again.",
-            Self::TooManyRequests(_) | Self::Busy(_) => "Then try again.",
+            Self::Busy(_) => "Then try again.",
             Self::Internal | Self::Unavailable | Self::TimedOut | Self::LoginServiceDown => {
                 "Try again in a moment. If it stays, give the reference below to your administrator."
             }
@@ -304,7 +291,6 @@ impl Problem {
         matches!(
             self,
             Self::LoginExpiredWhileSending
-                | Self::TooManyRequests(_)
                 | Self::Busy(_)
                 | Self::Internal
                 | Self::Unavailable

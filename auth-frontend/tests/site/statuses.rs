@@ -68,7 +68,7 @@ async fn each_answer_of_the_service_has_its_page_and_no_private_word_on_it() {
         (Code::InvalidArgument, 400),
         (Code::PermissionDenied, 403),
         (Code::NotFound, 404),
-        (Code::ResourceExhausted, 429),
+        (Code::ResourceExhausted, 503),
         (Code::Internal, 500),
         (Code::Unknown, 500),
         (Code::DataLoss, 500),
