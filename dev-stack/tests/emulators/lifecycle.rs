@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use dev_stack::{Auth0, Auth0Options, DynamoDb, Error, Sqs, Storage};
+use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::{dynamodb, sqs};
@@ -90,6 +91,36 @@ async fn sqs_in_a_folder_outlives_its_process() {
     drop(second);
     let _third = Sqs::start(storage(), port).await.unwrap();
     assert!(sqs::receive(&client, &queue).await.is_empty());
+}
+
+#[tokio::test]
+async fn sqs_takes_from_a_journal_just_whole_messages_that_its_snapshot_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = || Storage::Folder(folder.path().to_owned());
+    let first = Sqs::start(storage(), 0).await.unwrap();
+    let client = sqs::client(&first.url());
+    let queue = sqs::create(&client, "audit-events").await;
+    client.send_message().queue_url(&queue).message_body("known").send().await.unwrap();
+    first.stop().await;
+    drop(first);
+    // What a kill between writing the snapshot and removing the journal leaves, and one in the
+    // middle of a line.
+    let snapshot = std::fs::read(folder.path().join("queues.json")).unwrap();
+    let snapshot: serde_json::Value = serde_json::from_slice(&snapshot).unwrap();
+    let known = snapshot[0]["queues"][0]["messages"][0].clone();
+    let mut new = known.clone();
+    new["message_id"] = "5a3b1e00-0000-4000-8000-000000000001".into();
+    new["body"] = "new".into();
+    let line = |message| json!({ "queue": "audit-events", "message": message }).to_string();
+    let journal = format!("{}\n{}\n{}", line(&known), line(&new), &line(&new)[..100]);
+    std::fs::write(folder.path().join("sent-99.jsonl"), journal).unwrap();
+
+    let second = Sqs::start(storage(), 0).await.unwrap();
+
+    let client = sqs::client(&second.url());
+    let messages = sqs::receive(&client, &second.queue_url("audit-events")).await;
+    let bodies: Vec<_> = messages.iter().filter_map(|message| message.body()).collect();
+    assert_eq!(bodies, ["known", "new"]);
 }
 
 #[tokio::test]
