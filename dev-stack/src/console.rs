@@ -4,11 +4,13 @@
 use std::fmt::{self, Write as _};
 
 use dev_stack::{LogLine, Stack, samples};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{
-    EnvFilter,
+    filter::Targets,
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
+    layer::SubscriberExt as _,
     registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
 
 /// The widest name of a process.
@@ -25,15 +27,22 @@ const COLOURS: [(&str, u8); 5] = [
 
 /// Sends our own messages to the error output, in the look of the processes' lines.
 pub(crate) fn init() {
-    let filter = EnvFilter::try_from_env("DEV_STACK_LOG")
-        // The emulators warn of every request that they answer with an error, as AWS would.
-        .unwrap_or_else(|_| EnvFilter::new("warn,dev_stack=info,awsim_core=error,dynoxide=error"));
+    let filter = std::env::var("DEV_STACK_LOG").ok().and_then(|filter| filter.parse().ok());
+    let filter = filter.unwrap_or_else(|| {
+        Targets::new()
+            .with_default(Level::WARN)
+            .with_target("dev_stack", Level::INFO)
+            // The emulators warn of every request that they answer with an error, as AWS would.
+            .with_targets([("awsim_core", Level::ERROR), ("dynoxide", Level::ERROR)])
+    });
     let colour = is_colourful(&std::io::stderr());
     tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(std::io::stderr)
         .with_ansi(colour)
         .event_format(OwnLine { colour })
+        .finish()
+        .with(filter)
         .init();
 }
 

@@ -11,14 +11,15 @@ use std::{
     str::FromStr,
 };
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, level_filters::LevelFilter};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 pub use exporter::Exporter;
 pub use lines::Lines;
 
 use crate::config::Environment;
 
-const DEFAULT_FILTER: &str = "info";
+const DEFAULT_LEVEL: Level = Level::INFO;
 
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl FromStr for LogFormat {
 #[derive(Debug, Clone)]
 pub struct LogSettings {
     format: LogFormat,
-    filter: String,
+    filter: Targets,
 }
 
 impl LogSettings {
@@ -56,26 +57,32 @@ impl LogSettings {
     /// recorded, and the default goes before it, so that there is a log to say so.
     pub fn from_environment(env: &mut Environment) -> Self {
         let format = env.or("LOG_FORMAT", "auto").unwrap_or(LogFormat::Auto);
-        let filter = env.optional("RUST_LOG").unwrap_or(DEFAULT_FILTER).to_owned();
-        match EnvFilter::try_new(&filter) {
-            Ok(_) => Self { format, filter },
-            Err(error) => {
+        let default = Targets::new().with_default(DEFAULT_LEVEL);
+        let filter = env.optional("RUST_LOG").map(|filter| (filter.parse(), filter.to_owned()));
+        let filter = match filter {
+            None => default,
+            Some((Ok(filter), _)) => filter,
+            Some((Err(error), filter)) => {
                 env.mistake("RUST_LOG", format!("{filter:?} is not valid: {error}"));
-                Self { format, filter: DEFAULT_FILTER.to_owned() }
+                default
             }
-        }
+        };
+        Self { format, filter }
     }
 }
 
 /// Starts logging to standard output. A second call changes nothing.
 pub fn init(settings: &LogSettings) {
-    let filter = EnvFilter::new(&settings.filter);
+    let filter = settings.filter.clone();
     let terminal = io::stdout().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    // What is written is for the filter alone to say.
+    let lines = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
     let _ = match settings.format {
-        LogFormat::Text => lines.with_ansi(terminal).try_init(),
-        LogFormat::Auto if terminal => lines.try_init(),
-        LogFormat::Json | LogFormat::Auto => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.with_ansi(terminal).finish().with(filter).try_init(),
+        LogFormat::Auto if terminal => lines.finish().with(filter).try_init(),
+        LogFormat::Json | LogFormat::Auto => {
+            lines.json().flatten_event(true).finish().with(filter).try_init()
+        }
     };
 }
 
@@ -106,12 +113,16 @@ mod tests {
 
     #[test]
     fn a_filter_that_is_none_is_a_mistake() {
-        let mut env = Environment::from_pairs([("RUST_LOG", "info,=,"), ("LOG_FORMAT", "xml")]);
+        let mut env = Environment::from_pairs([
+            ("RUST_LOG", "info,records_service=loud"),
+            ("LOG_FORMAT", "xml"),
+        ]);
 
         let settings = LogSettings::from_environment(&mut env);
         let mistakes = env.finish(Some(())).unwrap_err().to_string();
 
-        assert_eq!((settings.format, settings.filter.as_str()), (LogFormat::Auto, "info"));
+        assert_eq!(settings.format, LogFormat::Auto);
+        assert_eq!(settings.filter.default_level(), Some(LevelFilter::INFO));
         assert!(mistakes.contains("RUST_LOG: ") && mistakes.contains("LOG_FORMAT: "), "{mistakes}");
     }
 
