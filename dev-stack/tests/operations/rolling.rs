@@ -45,7 +45,9 @@ async fn a_rolling_restart_under_load_fails_no_request_and_loses_no_record() {
     load.add_callers("balanced", &by_watching, 2);
     load.go_on_for(100).await;
 
-    for replica in records.into_iter().chain(frontends).chain([Service::Audit.replica(0)]) {
+    // The worker several times: what the queue hands over at that moment must not stay hidden.
+    let workers = [Service::Audit.replica(0); 3];
+    for replica in records.into_iter().chain(frontends).chain(workers) {
         stack.restart(replica, &[]).await.unwrap();
         load.go_on_for(20).await;
     }

@@ -11,6 +11,7 @@ use service_kit::{
     telemetry::Chain,
     trace::{CURRENT, Span, TraceContext},
 };
+use tokio::time::sleep;
 
 use super::{
     metrics::WorkerMetrics,
@@ -25,6 +26,9 @@ use crate::{
 /// How long after a failure nothing is tried; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long an answer of the queue is still awaited after the signal to stop: messages that it hands
+/// over at that moment, and nobody takes, would stay hidden from other workers for a minute.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// What came of a message.
 enum Outcome {
@@ -56,7 +60,10 @@ impl Worker {
         while !stopping.is_cancelled() {
             let received = tokio::select! {
                 received = self.queue.receive() => received,
-                () = stopping.cancelled() => return,
+                () = async {
+                    stopping.cancelled().await;
+                    sleep(LAST_ANSWER).await;
+                } => return,
             };
             match received {
                 Ok(messages) => {
