@@ -93,7 +93,7 @@ pub use faults::{Answer, Fault, FaultProxy};
 pub use ports::free_port;
 pub use sqs::Sqs;
 pub use stack::{
-    AUDIT_QUEUE, EmulatorOptions, Emulators, LogLine, Replica, Service, Stack, StackOptions, StackPorts,
-    Variable, binaries_beside_this_program,
+    AUDIT_QUEUE, EmulatorOptions, Emulators, LogLine, Replica, Service, Stack, StackOptions,
+    StackPorts, Variable, binaries_beside_this_program,
 };
 pub use storage::Storage;
