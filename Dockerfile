@@ -51,6 +51,8 @@ ARG REVISION=unknown
 RUN cargo build --release --frozen -p auth-frontend -p records-service --bin auth-frontend
 
 FROM packages AS build-dev-stack
+# It is never deployed: better built soon than small.
+ENV CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 RUN cargo build --release --frozen -p dev-stack \
  && cargo clean --release --frozen -p dev-stack -p records-proto
 COPY proto proto
