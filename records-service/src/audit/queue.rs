@@ -41,6 +41,14 @@ pub(crate) struct Queue {
     fifo: bool,
 }
 
+/// What came of sending a batch that SQS has answered.
+pub(crate) struct Sent<'a> {
+    /// The events that are on the queue.
+    pub(crate) taken: Vec<&'a Unsent>,
+    /// Whether SQS could not take some just now: it might a moment later.
+    pub(crate) busy: bool,
+}
+
 /// A message that was received and has to be deleted when it is dealt with.
 #[derive(Debug)]
 pub(crate) struct Message {
@@ -78,12 +86,12 @@ impl Queue {
         batches
     }
 
-    /// Sends a batch and answers with the events that SQS took. An answer of SQS that is "OK" as a
-    /// whole may hold failures, so only those that it names as taken are on the queue.
+    /// Sends a batch. An answer of SQS that is "OK" as a whole may hold failures, so only those that
+    /// it names as taken are on the queue.
     ///
     /// # Errors
     /// When nothing is known to have been taken.
-    pub(crate) async fn send<'a>(&self, batch: &[&'a Unsent]) -> Result<Vec<&'a Unsent>, Error> {
+    pub(crate) async fn send<'a>(&self, batch: &[&'a Unsent]) -> Result<Sent<'a>, Error> {
         let mut request = self.client.send_message_batch().queue_url(&self.url);
         for (position, event) in batch.iter().enumerate() {
             let entry = SendMessageBatchRequestEntry::builder()
@@ -97,15 +105,19 @@ impl Queue {
             request = request.entries(entry);
         }
         let answer = request.send().await.map_err(failure::of)?;
-        for failure in &answer.failed {
+        // One line for all: SQS may refuse as many again every second.
+        if let Some(failure) = answer.failed.first() {
             tracing::error!(
                 event.id = batch_entry(batch, &failure.id).map(Unsent::event_id),
                 code = failure.code,
                 sender_fault = failure.sender_fault,
-                "the queue refused an event"
+                events = answer.failed.len(),
+                "the queue refused events"
             );
         }
-        Ok(answer.successful.iter().filter_map(|taken| batch_entry(batch, &taken.id)).collect())
+        let taken = answer.successful.iter().filter_map(|taken| batch_entry(batch, &taken.id));
+        let busy = answer.failed.iter().any(|failure| !failure.sender_fault);
+        Ok(Sent { taken: taken.collect(), busy })
     }
 
     /// Waits for messages, up to 20 seconds.

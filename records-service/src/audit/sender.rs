@@ -48,19 +48,18 @@ impl Sender {
         let spans = batch.iter().map(|event| Span::producer("audit event send", event.trace));
         let mut spans: Vec<_> = spans.collect();
         let sent = self.queue.send(batch).await;
-        let taken = sent.as_ref().map_or(0, Vec::len);
-        published.inc_by(taken as u64);
-        self.metrics.failures.inc_by((batch.len() - taken) as u64);
+        let taken: &[_] = sent.as_ref().map_or(&[], |sent| &sent.taken);
+        published.inc_by(taken.len() as u64);
+        self.metrics.failures.inc_by((batch.len() - taken.len()) as u64);
         for (event, span) in batch.iter().zip(&mut spans) {
-            let is_taken =
-                |sent: &Vec<&Unsent>| sent.iter().any(|it| it.event_id() == event.event_id());
-            if !sent.as_ref().is_ok_and(is_taken) {
+            if !taken.iter().any(|it| it.event_id() == event.event_id()) {
                 span.fail("the queue did not take it");
             }
         }
         drop(spans);
         let sent = sent?;
-        self.store.forget_sent(&sent).await?;
-        Ok(sent.len())
+        self.store.forget_sent(&sent.taken).await?;
+        // Whoever sends must slow down. What SQS will never take is no reason to.
+        if sent.busy { Err(Error::Unavailable(None)) } else { Ok(sent.taken.len()) }
     }
 }

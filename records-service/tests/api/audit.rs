@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use axum::Router;
 use records_proto::v1 as pb;
 use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::app::{TestApp, number, text};
 
@@ -92,6 +94,31 @@ async fn a_sweeper_whose_clock_was_wrong_does_not_keep_the_others_from_sweeping(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_takes_batches_and_none_of_their_events_is_asked_less_and_less() {
+    let failed = |id| json!({ "Id": id, "Code": "InternalError", "SenderFault": false });
+    let failed: Vec<_> = (0..10).map(|id| failed(id.to_string())).collect();
+    let answer = json!({ "Successful": [], "Failed": failed }).to_string();
+    let kind = [("content-type", "application/x-amz-json-1.0")];
+    let queue = Router::new().fallback(async move || (kind, answer));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, queue).await });
+    let app = TestApp::start_with(&[("AWS_ENDPOINT_URL_SQS", &url)]).await;
+    let ada = app.user("acme-admin", "acme");
+
+    for _ in 0..5 {
+        ada.create(&[]).await.unwrap();
+    }
+
+    for message in ["cannot send events; they stay in the outbox", "cannot sweep the outbox"] {
+        // Some lines come before it; without it there would be others without end.
+        let mut lines = (0..100).map(|_| app.serve.next_line());
+        assert!(lines.any(|line| line["message"].as_str().unwrap().starts_with(message)));
+    }
+    assert_eq!(app.outbox_rows().await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn events_wait_for_a_worker_that_is_down() {
     let mut app = TestApp::start().await;
     let ada = app.user("acme-admin", "acme");
@@ -149,7 +176,7 @@ async fn an_event_that_no_row_can_hold_does_not_hold_up_the_others() {
 fn rehashed(event: &str, old_hash: &str) -> String {
     let unhashed = event.replacen(old_hash, "", 1);
     let hash = digest(&SHA256, format!("\n{unhashed}").as_bytes());
-    let hex: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hash.as_ref().iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     event.replacen(old_hash, &hex, 1)
 }
 
