@@ -3,6 +3,7 @@
 
 use std::{
     error::Error,
+    iter,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -21,7 +22,7 @@ use service_kit::{
 };
 use tokio::time::{Instant, error::Elapsed, sleep, timeout};
 use tonic::{
-    Code, Request, Response, Status,
+    Code, Request, Response, Status, TimeoutExpired,
     metadata::{Ascii, MetadataValue},
     transport::Channel,
 };
@@ -165,8 +166,8 @@ impl Calls {
             let mut request = Request::new(message.clone());
             headers.add_to(&mut request);
             request.set_timeout(limit);
-            // A little sooner than tonic's own timer, which would say that the call was cancelled.
-            let answered = timeout(limit.mul_f64(0.98), send(channel, request));
+            // tonic's own timer begins only once there is a connection.
+            let answered = timeout(limit, send(channel, request));
             async { outcome_of(answered.await) }
         };
 
@@ -258,11 +259,18 @@ impl Calls {
 fn outcome_of<A>(answered: Result<Result<Response<A>, Status>, Elapsed>) -> Result<A, Failure> {
     match answered {
         Ok(Ok(answer)) => Ok(answer.into_inner()),
+        // tonic's timer may come first by a hair.
+        Ok(Err(status)) if is_late(&status) => Err(Failure::Silent),
         // Only a status that was made on this side has a source.
         Ok(Err(status)) if status.source().is_some() => Err(Failure::Unreachable(status)),
         Ok(Err(status)) => Err(Failure::Answered(status)),
         Err(_) => Err(Failure::Silent),
     }
+}
+
+fn is_late(status: &Status) -> bool {
+    iter::successors(status.source(), |&cause| cause.source())
+        .any(<dyn Error>::is::<TimeoutExpired>)
 }
 
 /// What every attempt carries.
@@ -305,5 +313,21 @@ fn code_name(code: Code) -> &'static str {
         Code::Unavailable => "UNAVAILABLE",
         Code::DataLoss => "DATA_LOSS",
         Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_nothing_is_silent_whichever_timer_says_so_first() {
+        let of = |cause: Box<dyn Error + Send + Sync>| {
+            outcome_of::<()>(Ok(Err(Status::from_error(cause))))
+        };
+
+        assert!(matches!(of(Box::new(TimeoutExpired(()))), Err(Failure::Silent)));
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        assert!(matches!(of(Box::new(reset)), Err(Failure::Unreachable(_))));
     }
 }

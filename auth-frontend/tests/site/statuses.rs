@@ -106,7 +106,7 @@ async fn a_service_that_never_answers_is_given_up_in_time() {
     let began = std::time::Instant::now();
     let page = browser.get("/records").await;
 
-    assert_eq!(page.status, 504);
+    assert_eq!(page.status, 504, "{}", page.html);
     assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
     page.assert_shows("That took too long");
 }

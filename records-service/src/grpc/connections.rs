@@ -9,7 +9,6 @@ use std::{
 };
 
 use axum::Router;
-use futures_util::FutureExt;
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
@@ -125,12 +124,9 @@ impl Connections {
                 () = &mut stopping => break,
             }
         }
-        // Whom the operating system has let in believes to be connected, and is told as well.
-        while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        for stream in let_in_already(listener) {
             begin(stream);
         }
-        // From here on clients that connect are refused, and try another replica.
-        drop(listener);
         closing.cancel();
         let _ = room.acquire_many(limits.open.get()).await;
     }
@@ -207,6 +203,28 @@ fn http_of(limits: ConnectionLimits) -> http2::Builder<TokioExecutor> {
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     http
+}
+
+/// Closes the port, so that clients that connect from here on are refused and try another replica.
+/// Whom the operating system has let in by then believes to be connected, and is told as well. It is
+/// asked itself, because the runtime would not know of all of them yet, and hands over only so many
+/// at a time.
+fn let_in_already(listener: TcpListener) -> Vec<TcpStream> {
+    let mut streams = Vec::new();
+    let Ok(listener) = listener.into_std() else { return streams };
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                let stream =
+                    stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                streams.extend(stream);
+            }
+            // The client has left already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            // Nobody is left, or no more can be had.
+            Err(_) => return streams,
+        }
+    }
 }
 
 async fn accept(listener: &TcpListener) -> TcpStream {

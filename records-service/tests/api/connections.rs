@@ -125,6 +125,28 @@ async fn calls_under_way_when_the_process_stops_are_answered_and_watchers_are_to
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_was_let_in_by_the_system_and_not_yet_by_the_process_is_answered_when_it_stops() {
+    let mut app = TestApp::start().await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+
+    app.serve.signal("STOP");
+    let mut calls = Vec::new();
+    for _ in 0..200 {
+        let wire = Wire::connect(&app.serve.address).await;
+        let (message, call) = wire.slow_call(&token, LIST_RECORDS);
+        message.send(()).unwrap();
+        calls.push((wire, call));
+    }
+    app.serve.ask_to_stop();
+    app.serve.signal("CONT");
+
+    for (_wire, call) in calls {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(app.serve.stopped().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_under_load_loses_no_request_of_clients_that_come_again() {
     let mut app = TestApp::start().await;
     let address = format!("127.0.0.1:{}", dev_stack::free_port().unwrap());
