@@ -93,8 +93,8 @@ pub async fn bind(config: Config) -> Result<App, StartError> {
     let open = connections(&mut registry);
     let readiness = Readiness::default();
     Ok(App {
-        server: Server::new(ops::bind(address).await?, routes(site), open),
-        ops: OpsPort::bind(ops_address, readiness.clone(), registry).await?,
+        server: Server::new(ops::bind(address)?, routes(site), open),
+        ops: OpsPort::bind(ops_address, readiness.clone(), registry)?,
         readiness,
         shutdown_pause,
     })

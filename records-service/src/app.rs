@@ -85,9 +85,9 @@ impl App {
             // On one connection as well, whoever is not let in must be told so, and health answers.
             calls: config.max_in_flight.get().saturating_mul(2),
         };
-        let listener = ops::bind(config.address).await?;
+        let listener = ops::bind(config.address)?;
         let connections = Connections::new(listener, limits, &mut registry);
-        let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry).await?;
+        let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry)?;
         Ok(Self {
             connections,
             router,

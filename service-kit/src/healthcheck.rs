@@ -69,7 +69,7 @@ mod tests {
     async fn a_process_is_healthy_when_it_says_that_it_is_ready() {
         let readiness = Readiness::default();
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        let ops = OpsPort::bind(any, readiness.clone(), metrics::registry("test")).await.unwrap();
+        let ops = OpsPort::bind(any, readiness.clone(), metrics::registry("test")).unwrap();
         let address = ops.address().unwrap();
         let stopped = CancellationToken::new();
         let served = tokio::spawn(ops.run(stopped.clone()));

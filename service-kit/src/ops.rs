@@ -32,7 +32,7 @@ use prometheus_client::{
     registry::Registry,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::{AbortHandle, JoinSet},
     time::{sleep, timeout},
 };
@@ -46,6 +46,10 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(10);
 /// How many connections there may be. For one more the oldest is closed: a probe, which is answered at
 /// once, is never the one that waits longest.
 const CONNECTIONS: usize = 128;
+/// How many connections the operating system may hold for us until we take them, if it allows as
+/// many: all clients of a replica that went away come to the others at once, and whoever finds no
+/// place here waits for a second or more.
+const BACKLOG: u32 = 1024;
 /// How long nothing is accepted after the operating system refused, for lack of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a probe may take to read its answer at the end.
@@ -94,12 +98,12 @@ impl OpsPort {
     ///
     /// # Errors
     /// When the address cannot be bound; the error names it.
-    pub async fn bind(
+    pub fn bind(
         address: SocketAddr,
         readiness: Readiness,
         mut registry: Registry,
     ) -> io::Result<Self> {
-        let listener = bind(address).await?;
+        let listener = bind(address)?;
         registry.register_collector(Box::new(readiness.clone()));
         Ok(Self { listener, readiness, registry })
     }
@@ -194,10 +198,21 @@ async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
 ///
 /// # Errors
 /// When it cannot be taken; the error names the address.
-pub async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
+///
+/// # Panics
+/// Outside of a Tokio runtime.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    listen(address).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
     })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Or the port could not be taken again while connections of the process before are remembered.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 #[cfg(test)]
@@ -213,7 +228,7 @@ mod tests {
     #[tokio::test]
     async fn half_a_request_does_not_keep_the_port_open_for_ever() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let ops = OpsPort::bind(any, Readiness::default(), Registry::default()).await.unwrap();
+        let ops = OpsPort::bind(any, Readiness::default(), Registry::default()).unwrap();
         let address = ops.address().unwrap();
         let stopped = CancellationToken::new();
         let run = tokio::spawn(ops.run(stopped.clone()));

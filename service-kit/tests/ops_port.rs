@@ -42,7 +42,7 @@ async fn every_process_tells_what_it_is_and_how_it_fares() {
     let fetches = FetchMetrics::register(&mut registry);
     let readiness = Readiness::default();
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let ops = OpsPort::bind(any, readiness.clone(), registry).await.unwrap();
+    let ops = OpsPort::bind(any, readiness.clone(), registry).unwrap();
     let address = ops.address().unwrap();
     tokio::spawn(ops.run(CancellationToken::new()));
     let document = Refreshed::new("jwks", fetches, async || Some(()));
@@ -83,7 +83,7 @@ async fn every_process_tells_what_it_is_and_how_it_fares() {
 #[tokio::test]
 async fn a_flood_of_connections_that_say_nothing_does_not_keep_probes_from_their_answer() {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let ops = OpsPort::bind(any, Readiness::default(), metrics::registry("test")).await.unwrap();
+    let ops = OpsPort::bind(any, Readiness::default(), metrics::registry("test")).unwrap();
     let address = ops.address().unwrap();
     let stopped = CancellationToken::new();
     let run = tokio::spawn(ops.run(stopped.clone()));

@@ -34,7 +34,7 @@ impl AuditApp {
         let store = Store::new(&sdk, config.tables, &calls);
         let queue = Queue::new(&sdk, &config.queue_url, &calls);
         let worker = Worker::new(store, queue, WorkerMetrics::register(&mut registry));
-        let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry).await?;
+        let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry)?;
         Ok(Self { ops, readiness, worker })
     }
 
