@@ -6,7 +6,17 @@
 
 mod turn;
 
-use std::{convert::Infallible, future::pending, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::pending,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -39,8 +49,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 /// What a client may take for itself.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Open connections. Beyond them the next one waits until another ends, and the others wait in
-    /// the kernel's backlog.
+    /// Open connections. Beyond them the next one waits until another ends, which an answer then does,
+    /// and the others wait in the kernel's backlog.
     connections: u16,
     /// For the head of a first request, from its connection on.
     first_head: Duration,
@@ -104,7 +114,7 @@ impl Server {
     pub(crate) async fn run(self, stopping: CancellationToken, closing: CancellationToken) {
         let Self { listener, router, open, limits } = self;
         let slots = Arc::new(Semaphore::new(limits.connections.into()));
-        let crowd = Arc::new(Notify::new());
+        let crowd = Arc::new(Crowd::default());
         let connection = Connection {
             router,
             limits,
@@ -117,11 +127,12 @@ impl Server {
             loop {
                 let tcp = accept(&listener).await;
                 if free.available_permits() == 0 {
-                    crowd.notify_one();
+                    crowd.somebody_waits();
                 }
                 let Ok(slot) = Arc::clone(&free).acquire_owned().await else {
                     unreachable!("the semaphore is never closed")
                 };
+                crowd.nobody_waits();
                 let open = Open::new(slot, open.clone());
                 tokio::spawn(connection.clone().serve(tcp, open));
             }
@@ -174,13 +185,32 @@ impl Drop for Open {
     }
 }
 
+/// Whether somebody waits for a connection while all are taken.
+#[derive(Default)]
+struct Crowd {
+    waits: AtomicBool,
+    came: Notify,
+}
+
+impl Crowd {
+    fn somebody_waits(&self) {
+        self.waits.store(true, Ordering::Relaxed);
+        self.came.notify_one();
+    }
+
+    fn nobody_waits(&self) {
+        self.waits.store(false, Ordering::Relaxed);
+    }
+}
+
 /// How each connection is served.
 #[derive(Clone)]
 struct Connection {
     router: Router,
     limits: Limits,
-    /// Notified when somebody waits for a connection: whoever waits longest for it here makes room.
-    crowd: Arc<Notify>,
+    /// While somebody waits for a connection, every answer is the last of its own, and whoever has
+    /// kept us waiting longest makes room.
+    crowd: Arc<Crowd>,
     stopping: CancellationToken,
     closing: CancellationToken,
 }
@@ -193,7 +223,7 @@ impl Connection {
             tracing::debug!(%error, "cannot set TCP_NODELAY");
         }
         let turn = watch::Sender::new(Turn::Newcomers);
-        let out_of_patience = out_of_patience(turn.clone(), limits, crowd);
+        let out_of_patience = out_of_patience(turn.clone(), limits, Arc::clone(&crowd));
         // All begin at once when a replica is new, and must not end at once.
         let retires = Instant::now() + limits.age + random::up_to(limits.age / 10);
         let router = TowerToHyperService::new(router);
@@ -201,9 +231,12 @@ impl Connection {
             let sent = |body| Body::new(Sent::new(body, turn.clone()));
             let answer = router.call(request.map(sent));
             let (turn, stopping) = (turn.clone(), stopping.clone());
+            let crowd = Arc::clone(&crowd);
             async move {
                 let mut answer = answer.await?;
-                if stopping.is_cancelled() || Instant::now() > retires {
+                // Clients that are never idle would keep all others out.
+                let is_crowded = crowd.waits.load(Ordering::Relaxed);
+                if is_crowded || stopping.is_cancelled() || Instant::now() > retires {
                     let close = HeaderValue::from_static("close");
                     answer.headers_mut().insert(header::CONNECTION, close);
                 }
@@ -243,7 +276,7 @@ impl Connection {
 }
 
 /// Ends when the client has kept us waiting for too long, or for too long where others wait as well.
-async fn out_of_patience(turn: watch::Sender<Turn>, limits: Limits, crowd: Arc<Notify>) {
+async fn out_of_patience(turn: watch::Sender<Turn>, limits: Limits, crowd: Arc<Crowd>) {
     let mut whose = turn.subscribe();
     loop {
         let patience = match *whose.borrow_and_update() {
@@ -255,7 +288,7 @@ async fn out_of_patience(turn: watch::Sender<Turn>, limits: Limits, crowd: Arc<N
             let Some(patience) = patience else { return pending().await };
             let in_a_crowd = async {
                 sleep(limits.turn_in_a_crowd).await;
-                crowd.notified().await;
+                crowd.came.notified().await;
             };
             tokio::select! {
                 () = sleep(patience) => {}

@@ -285,6 +285,25 @@ async fn beyond_the_limit_of_connections_a_client_waits_until_another_leaves() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_never_idle_does_not_keep_the_others_out() {
+    let server = Running::start(Limits { connections: 1, ..PATIENT }).await;
+    let mut busy = server.connect().await;
+    busy.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    server.has_open(1).await;
+    let mut second = server.connect().await;
+    second.send(GET).await;
+    assert!(second.is_open_for(SHORT / 5).await);
+
+    server.go_on.notify_one();
+
+    let answer = busy.answer().await;
+    assert!(answer.contains("connection: close\r\n") && answer.ends_with("waited"), "{answer}");
+    busy.closed().await;
+    let answer = second.answer().await;
+    assert!(!answer.contains("connection: close\r\n") && answer.ends_with("hello"), "{answer}");
+}
+
+#[tokio::test]
 async fn an_old_connection_is_closed_after_an_answer() {
     let server = Running::start(Limits { age: Duration::ZERO, ..PATIENT }).await;
     let mut client = server.connect().await;
