@@ -137,7 +137,7 @@ fn healthcheck(env: Environment) -> ExitCode {
         Ok(address) => address,
         Err(mistakes) => return misconfigured(&mistakes),
     };
-    match healthcheck::run(address) {
+    match healthcheck::run(address, None) {
         Ok(()) => ExitCode::SUCCESS,
         Err(unready) => {
             // Container engines keep what is printed.

@@ -15,6 +15,7 @@ use service_kit::{
 use url::Url;
 
 const SERVE_OPS_ADDRESS: &str = "0.0.0.0:9091";
+const AUDIT_OPS_ADDRESS: &str = "0.0.0.0:9092";
 
 /// The names of the tables.
 #[derive(Debug, Clone)]
@@ -114,7 +115,7 @@ impl AuditConfig {
     /// # Errors
     /// Every mistake, by variable.
     pub fn read(mut env: Environment) -> Result<Self, Mistakes> {
-        let ops_address = env.or("OPS_ADDRESS", "0.0.0.0:9092");
+        let ops_address = env.or("OPS_ADDRESS", AUDIT_OPS_ADDRESS);
         let tables = Tables::read(&mut env);
         let queue_url = env.url("AUDIT_QUEUE_URL");
         let config =
@@ -124,12 +125,17 @@ impl AuditConfig {
     }
 }
 
-/// Where `healthcheck` asks: `OPS_ADDRESS`, by default that of `serve`.
+/// Where `healthcheck` asks: `OPS_ADDRESS`; where it is not set, the port of `serve`, and if nobody
+/// listens there, that of `audit`, which runs in a container of the same image.
 ///
 /// # Errors
 /// When it is no address.
-pub fn ops_address(mut env: Environment) -> Result<SocketAddr, Mistakes> {
-    let address = env.or("OPS_ADDRESS", SERVE_OPS_ADDRESS);
+pub fn ops_addresses(mut env: Environment) -> Result<(SocketAddr, Option<SocketAddr>), Mistakes> {
+    let otherwise = match env.optional("OPS_ADDRESS") {
+        Some(_) => None,
+        None => env.or("OPS_ADDRESS", AUDIT_OPS_ADDRESS),
+    };
+    let address = env.or("OPS_ADDRESS", SERVE_OPS_ADDRESS).map(|address| (address, otherwise));
     env.finish(address)
 }
 

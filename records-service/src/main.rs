@@ -151,7 +151,10 @@ fn run(command: &Command, mut env: Environment) -> Result<(), Failure> {
             let config = AuditConfig::read(env)?;
             block_on(async { print(&preflight_audit(&config).await) })
         }
-        Command::Healthcheck => Ok(healthcheck::run(config::ops_address(env)?)?),
+        Command::Healthcheck => {
+            let (address, otherwise) = config::ops_addresses(env)?;
+            Ok(healthcheck::run(address, otherwise)?)
+        }
     }
 }
 

@@ -21,13 +21,26 @@ pub enum Unready {
     NotReady(SocketAddr, String),
 }
 
-/// Asks `/readyz` on the ops port that listens at `ops_address`. An address for all interfaces is
-/// asked on the loopback.
+/// Asks `/readyz` on the ops port that listens at `ops_address`, and where nobody listens there, at
+/// `otherwise`. An address for all interfaces is asked on the loopback.
 ///
 /// # Errors
-/// See [`Unready`].
-pub fn run(ops_address: SocketAddr) -> Result<(), Unready> {
-    let mut address = ops_address;
+/// See [`Unready`]; that of the first address where nobody listens at either.
+pub fn run(ops_address: SocketAddr, otherwise: Option<SocketAddr>) -> Result<(), Unready> {
+    match (check(ops_address), otherwise) {
+        (Err(Unready::NoAnswer(address, error)), Some(otherwise))
+            if error.kind() == io::ErrorKind::ConnectionRefused =>
+        {
+            match check(otherwise) {
+                Err(Unready::NoAnswer(..)) => Err(Unready::NoAnswer(address, error)),
+                outcome => outcome,
+            }
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+fn check(mut address: SocketAddr) -> Result<(), Unready> {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -73,25 +86,29 @@ mod tests {
         let address = ops.address().unwrap();
         let stopped = CancellationToken::new();
         let served = tokio::spawn(ops.run(stopped.clone()));
-        let check = || async { tokio::task::spawn_blocking(move || run(address)).await.unwrap() };
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        let ask = |first: SocketAddr, otherwise: Option<SocketAddr>| async move {
+            tokio::task::spawn_blocking(move || run(first, otherwise)).await.unwrap()
+        };
 
-        let before = check().await;
+        let before = ask(address, None).await;
         readiness.set(true);
-        let after = check().await;
+        let after = ask(address, None).await;
+        let at_the_other = ask(nobody, Some(address)).await;
         stopped.cancel();
         served.await.unwrap();
-        let gone = check().await;
+        let gone = ask(address, Some(nobody)).await;
 
         assert!(matches!(before, Err(Unready::NotReady(_, status)) if status.contains("503")));
-        assert!(after.is_ok());
-        assert!(matches!(gone, Err(Unready::NoAnswer(..))));
+        assert!(after.is_ok() && at_the_other.is_ok());
+        assert!(matches!(gone, Err(Unready::NoAnswer(first, _)) if first.port() == address.port()));
     }
 
     #[test]
     fn a_process_that_accepts_and_says_nothing_is_not_healthy() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
 
-        let outcome = run(listener.local_addr().unwrap());
+        let outcome = run(listener.local_addr().unwrap(), None);
 
         assert!(matches!(outcome, Err(Unready::NoAnswer(..))));
     }

@@ -64,9 +64,11 @@ impl Sweeper {
 
     /// Sends the oldest events of every shard, if no other process does.
     async fn sweep(&self, stopping: &CancellationToken) -> Result<(), Error> {
-        if !self.sender.store.hold_sweep_lease(&self.name, LEASE).await? {
+        let held = self.sender.store.hold_sweep_lease(&self.name, LEASE).await;
+        if !matches!(held, Ok(true)) {
+            // Somebody else may sweep now, and what this process counted would grow old in its place.
             self.sender.metrics.outbox().take();
-            return Ok(());
+            return held.map(drop);
         }
         let sweeps: Vec<_> = (0..SHARDS).map(|shard| self.sweep_shard(shard)).collect();
         let mut shards = stream::iter(sweeps).buffer_unordered(SHARDS_AT_ONCE);

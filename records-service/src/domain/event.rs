@@ -21,6 +21,8 @@ const CONTENT_TYPE: &str = "application/json";
 /// The most bytes of an event. What the trail could not store would hold up the events behind it:
 /// DynamoDB takes 400 KiB a row, its other attributes included.
 const LARGEST: usize = 380 * 1024;
+/// The most bytes of the name of a kind, which its row holds a second time.
+const LONGEST_KIND: usize = 128;
 /// The most bytes of an organization's id, which is the key of its row.
 const LONGEST_ORGANIZATION: usize = 64;
 
@@ -101,7 +103,7 @@ pub(crate) enum EventError {
     #[error("the event's subject is not a record")]
     Subject,
     /// No row can hold it.
-    #[error("the event names no organization, or is too large")]
+    #[error("the event names no organization, or it or the name of its kind is too large")]
     Unfit,
 }
 
@@ -182,6 +184,7 @@ impl Event {
         event.record()?;
         if !(1..=LONGEST_ORGANIZATION).contains(&event.data.organization_id.len())
             || json.len() > LARGEST
+            || event.kind.len() > LONGEST_KIND
         {
             return Err(EventError::Unfit);
         }

@@ -19,23 +19,30 @@ use crate::error::Error;
 
 /// The largest question: the name of a service, a method or a file.
 const MAX_QUESTION_BYTES: usize = 4 * 1024;
-/// How many questions there may be at a time, those who watch our health included. A question with
-/// its answer takes some 100 KiB at most.
-const PLACES: usize = 256;
+/// How many questions about our health there may be at a time, and how many about the contract, which
+/// must not keep a probe from its answer. A question with its answer takes some 100 KiB at most.
+const HEALTH_PLACES: usize = 256;
+const REFLECTION_PLACES: usize = 32;
 
 /// The paths that are beside the door.
 pub(super) fn routes(health: HealthServer<impl Health>, with_reflection: bool) -> Router {
     let health = health.max_decoding_message_size(MAX_QUESTION_BYTES);
-    let mut routes = Routes::from(Router::new()).add_service(health);
+    let mut routes = limited(Routes::from(Router::new()).add_service(health), HEALTH_PLACES);
     if with_reflection {
         let reflection = tonic_reflection::server::Builder::configure()
             .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .build_v1()
             .expect("the descriptors were made by the build that made this program");
-        routes = routes.add_service(reflection.max_decoding_message_size(MAX_QUESTION_BYTES));
+        let reflection = reflection.max_decoding_message_size(MAX_QUESTION_BYTES);
+        let reflection = Routes::from(Router::new()).add_service(reflection);
+        routes = routes.merge(limited(reflection, REFLECTION_PLACES));
     }
-    let room = Arc::new(Semaphore::new(PLACES));
+    routes
+}
+
+fn limited(routes: Routes, places: usize) -> Router {
+    let room = Arc::new(Semaphore::new(places));
     routes.into_axum_router().layer(from_fn_with_state(room, admit))
 }
 

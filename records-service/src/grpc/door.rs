@@ -30,6 +30,7 @@ use tracing::Instrument;
 
 use super::{
     answer::{HangUp, Patience, keep},
+    arrival::within_limit,
     call::Visitor,
     deadline::timeout_of,
     method::{Method, Methods},
@@ -120,7 +121,7 @@ pub(super) async fn admit(
         let caller = door.authenticate(request.headers()).await?;
         tracing::Span::current().record("org.id", caller.organization().id());
         request.extensions_mut().insert(Visitor { caller, trace });
-        Ok(name_undecodable(next.run(request).await))
+        Ok(name_undecodable(next.run(within_limit(request)).await))
     };
     let answered = async {
         let handled = AssertUnwindSafe(handled).catch_unwind();

@@ -2,6 +2,7 @@
 //! where each method authorizes, parses, makes one call below and replies.
 
 mod answer;
+mod arrival;
 mod audit;
 mod beside;
 mod call;

@@ -163,10 +163,14 @@ async fn an_event_that_no_row_can_hold_does_not_hold_up_the_others() {
 
     let nobodys = payload.replacen("org_acme00000000000", "", 1);
     let huge = payload.replacen("A laptop", &"x".repeat(500 * 1024), 1);
-    for unfit in [nobodys, huge] {
+    // The row holds the kind a second time.
+    let kind = format!("records.record.created.v1{}", "x".repeat(40 * 1024));
+    let wordy = payload.replacen("records.record.created.v1", &kind, 1);
+    let wordy = wordy.replacen("A laptop", &"x".repeat(330 * 1024), 1);
+    for unfit in [nobodys, huge, wordy] {
         app.enqueue(&rehashed(&unfit, event["data"]["hash"].as_str().unwrap())).await;
     }
-    app.audit.wait_for("audit_events_total{outcome=\"refused\"}", 2.0).await;
+    app.audit.wait_for("audit_events_total{outcome=\"refused\"}", 3.0).await;
     ada.create(&[]).await.unwrap();
 
     assert_eq!(ada.trail_of(2).await.len(), 2);

@@ -14,6 +14,7 @@ use futures_util::stream;
 use records_proto::v1::{self as pb, records_service_client::RecordsServiceClient};
 use tonic::{Code, Status};
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_types::StatusExt;
 
 use crate::{
@@ -110,6 +111,41 @@ async fn a_message_that_does_not_arrive_ends_with_the_deadline_of_its_call() {
     assert_eq!((status.code(), reason(&status).as_str()), expected);
     app.serve.wait_for(IN_FLIGHT, 0.0).await;
     assert!(app.user("globex-admin", "globex").list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_may_not_take_as_long_as_its_call() {
+    let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "1")]).await;
+    let wire = Wire::connect(&app.serve.address).await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let asked = Instant::now();
+    let (_message, call) = wire.slow_call(&token, LIST_RECORDS);
+
+    let status = call.await.unwrap().unwrap_err();
+
+    let took = asked.elapsed();
+    assert!(took > Duration::from_secs(9) && took < Duration::from_secs(30), "{took:?}");
+    let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+    assert!(app.user("globex-admin", "globex").list(0, "").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_about_the_contract_keep_no_probe_from_its_answer() {
+    let app = TestApp::start().await;
+    let reflection = || ServerReflectionClient::new(app.channel.clone());
+    let mut asking = Vec::new();
+    for _ in 0..32 {
+        let stream = reflection().server_reflection_info(stream::pending()).await.unwrap();
+        asking.push(stream);
+    }
+
+    let too_many = reflection().server_reflection_info(stream::pending()).await.unwrap_err();
+
+    assert_eq!(too_many.code(), Code::ResourceExhausted);
+    let health = HealthClient::new(app.channel.clone()).check(HealthCheckRequest::default()).await;
+    assert!(health.is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,58 @@
+//! A message on its way to us. While it does not arrive its call has a place that others could use, so
+//! it must be there soon, however long the call itself may take. It does not know what it says.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+};
+use hyper::body::{Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
+
+use crate::error::Error;
+
+/// How long a message may take, from when its call is let in. It may have 1 MiB, and there are slow
+/// networks.
+const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
+
+/// The request, whose message ends with an error if it does not arrive in time.
+pub(super) fn within_limit(request: Request) -> Request {
+    if request.body().is_end_stream() {
+        return request;
+    }
+    request.map(|body| Body::new(Arriving { body, limit: Box::pin(sleep(ARRIVES_WITHIN)) }))
+}
+
+struct Arriving {
+    body: Body,
+    limit: Pin<Box<Sleep>>,
+}
+
+impl HttpBody for Arriving {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        ready!(self.limit.as_mut().poll(cx));
+        Poll::Ready(Some(Err(axum::Error::new(Error::DeadlineExceeded.into_status()))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
