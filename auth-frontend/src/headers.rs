@@ -41,8 +41,9 @@ impl AnswerHeaders {
             (header::CACHE_CONTROL, fixed("no-store")),
         ]);
         if base_url.scheme() == "https" {
-            // Two years, as the preload lists ask. Subdomains are for their owners to decide.
-            headers.insert(header::STRICT_TRANSPORT_SECURITY, fixed("max-age=63072000"));
+            // Two years, as the preload lists ask. What is below this host is this deployment's own.
+            let policy = fixed("max-age=63072000; includeSubDomains");
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, policy);
         }
         Self(headers)
     }
@@ -108,7 +109,8 @@ mod tests {
         let https = answer("https://records.example/");
         let http = answer("http://localhost:3000/");
 
-        assert_eq!(https[header::STRICT_TRANSPORT_SECURITY], "max-age=63072000");
+        let policy = "max-age=63072000; includeSubDomains";
+        assert_eq!(https[header::STRICT_TRANSPORT_SECURITY], policy);
         assert!(!http.contains_key(header::STRICT_TRANSPORT_SECURITY));
     }
 }

@@ -16,7 +16,9 @@ use std::{
 
 use dev_stack::{Service, Stack, StackOptions};
 use reqwest::Client;
-use support::{Outcome, RECORDS, create_records, logged_in_browser, pid, resident_mib, to_f64};
+use support::{
+    NOTES, Outcome, RECORDS, create_records, logged_in_browser, pid, resident_mib, to_f64,
+};
 
 const CONNECTIONS: usize = 16;
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -29,7 +31,7 @@ const MICROSECONDS_PER_TICK: f64 = 10_000.0;
 async fn main() -> Outcome<()> {
     let stack = Stack::start(StackOptions::for_test()?).await?;
     idle(&stack).await?;
-    create_records(&stack).await?;
+    create_records(&stack, NOTES).await?;
     let browser = logged_in_browser(&stack).await?;
 
     println!("\nlist page of {RECORDS} records, {CONNECTIONS} connections:");

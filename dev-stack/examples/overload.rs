@@ -5,7 +5,8 @@
 //! with everything on it; then it offers twice that, whatever becomes of it (an open loop).
 //!
 //! It runs the binaries beside it, so build them with the same profile first. Arguments: `pages`
-//! (through the frontend, the default) or `calls` (to records-service), and for how many minutes.
+//! (through the frontend, the default), `calls` (to records-service) or `large` (calls whose answers are
+//! as large as any), and for how many minutes.
 //! `MAX_IN_FLIGHT`, where it is set, is that of both services.
 
 mod support;
@@ -18,7 +19,7 @@ use std::{
 use dev_stack::{Service, Stack, StackOptions, samples};
 use records_proto::v1::{ListRecordsRequest, records_service_client::RecordsServiceClient};
 use reqwest::{Client, StatusCode};
-use support::{Outcome, RECORDS, create_records, logged_in_browser, resident_mib, to_f64};
+use support::{NOTES, Outcome, RECORDS, create_records, logged_in_browser, resident_mib, to_f64};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -42,6 +43,9 @@ const PACE: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What this program itself has under way at most; it says so when it does not offer more.
 const OPEN_LOOP_LIMIT: usize = 4_000;
+/// Of a large record, and how many of these a list answers with before it has 1 MB.
+const NOTES_BYTES: usize = 120 * 1024;
+const LARGE_RECORDS: usize = 8;
 /// Calls go over so many connections, as they would from several clients.
 const CONNECTIONS: usize = 4;
 
@@ -49,7 +53,8 @@ const CONNECTIONS: usize = 4;
 #[derive(Clone)]
 enum Question {
     Page(Client, Arc<str>),
-    Call(RecordsServiceClient<Channel>, MetadataValue<Ascii>),
+    /// The last is how many records are to be answered.
+    Call(RecordsServiceClient<Channel>, MetadataValue<Ascii>, usize),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,13 +70,13 @@ impl Question {
     async fn ask(self) -> Answer {
         match self {
             Self::Page(browser, url) => page(&browser, &url).await.unwrap_or(Answer::Failed),
-            Self::Call(mut records, authorization) => {
+            Self::Call(mut records, authorization, expected) => {
                 let mut request =
                     Request::new(ListRecordsRequest { page_size: 25, ..Default::default() });
                 request.set_timeout(PATIENCE);
                 request.metadata_mut().insert("authorization", authorization);
                 match records.list_records(request).await {
-                    Ok(answer) if answer.get_ref().records.len() == RECORDS => Answer::Served,
+                    Ok(answer) if answer.get_ref().records.len() == expected => Answer::Served,
                     Err(status) if status.code() == Code::ResourceExhausted => Answer::Shed,
                     Err(status) if status.code() == Code::DeadlineExceeded => Answer::Late,
                     _ => Answer::Failed,
@@ -111,20 +116,25 @@ async fn main() -> Outcome<()> {
         }
     }
     let stack = Stack::start(options).await?;
-    create_records(&stack).await?;
+    let notes = match subject.as_str() {
+        "large" => "x".repeat(NOTES_BYTES),
+        _ => NOTES.to_owned(),
+    };
+    create_records(&stack, &notes).await?;
     let question = match subject.as_str() {
         "pages" => {
             let url = format!("{}/records", stack.app_url());
             Question::Page(logged_in_browser(&stack).await?, url.into())
         }
-        "calls" => {
+        "calls" | "large" => {
             let endpoint = Endpoint::new(stack.grpc_url())?;
             let channel = Channel::balance_list(std::iter::repeat_n(endpoint, CONNECTIONS));
             let token = stack.auth0().user_token("acme-admin", samples::ACME)?;
-            let records = RecordsServiceClient::new(channel);
-            Question::Call(records, format!("Bearer {token}").parse()?)
+            let records = RecordsServiceClient::new(channel).max_decoding_message_size(8 << 20);
+            let expected = if subject == "large" { LARGE_RECORDS } else { RECORDS };
+            Question::Call(records, format!("Bearer {token}").parse()?, expected)
         }
-        other => return Err(format!("{other:?} is neither pages nor calls").into()),
+        other => return Err(format!("{other:?} is not pages, calls or large").into()),
     };
 
     closed_loop(&question, WARM_UP).await;

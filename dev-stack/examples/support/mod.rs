@@ -13,11 +13,14 @@ use tonic::Request;
 /// How many records there are to be listed: a page of them.
 pub(crate) const RECORDS: usize = 25;
 
+/// What is noted in the usual one of them.
+pub(crate) const NOTES: &str = "To be replaced after three years of use.";
+
 /// What comes of something that may fail in any way.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Fills `acme` with a page of records.
-pub(crate) async fn create_records(stack: &Stack) -> Outcome<()> {
+/// Fills `acme` with a page of records that have these notes.
+pub(crate) async fn create_records(stack: &Stack, notes: &str) -> Outcome<()> {
     let token = stack.auth0().user_token("acme-admin", "acme")?;
     let mut client = RecordsServiceClient::connect(stack.grpc_url()).await?;
     let text = |text: String| Value { kind: Some(Kind::StringValue(text)) };
@@ -32,7 +35,7 @@ pub(crate) async fn create_records(stack: &Stack) -> Outcome<()> {
             ),
             ("due_date".to_owned(), text("2027-01-31".to_owned())),
             ("urgent".to_owned(), Value { kind: Some(Kind::BoolValue(number % 3 == 0)) }),
-            ("notes".to_owned(), text("To be replaced after three years of use.".to_owned())),
+            ("notes".to_owned(), text(notes.to_owned())),
         ]);
         let mut request = Request::new(CreateRecordRequest {
             record: Some(Record { fields, ..Record::default() }),
