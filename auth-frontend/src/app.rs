@@ -20,7 +20,7 @@ use crate::{
     config::Config,
     error::Error,
     oidc::CALLBACK_PATH,
-    routes::{audit, callback, files, home, login, logout, records},
+    routes::{audit, backchannel, callback, files, home, login, logout, records, renew, sessions},
     server::Server,
     site::{Site, SiteError},
     visit,
@@ -60,9 +60,15 @@ fn routes(site: Arc<Site>) -> Router {
         .route("/records/new", get(records::new))
         .route("/records/{id}", get(records::show))
         .route("/audit", get(audit::trail))
+        .route("/sessions", get(sessions::list))
+        .route("/sessions/{handle}/end", post(sessions::end_one))
+        .route("/sessions/end-others", post(sessions::end_others))
+        .route("/sessions/end-all", post(sessions::end_all))
         .route("/auth/login", get(login::login))
         .route(CALLBACK_PATH, get(callback::callback))
+        .route("/auth/renew", get(renew::renew))
         .route("/auth/logout", post(logout::logout))
+        .route("/auth/backchannel-logout", post(backchannel::logout))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&site), admission::admit));
     let routes = pages
         .route("/static/{*path}", get(files::file))

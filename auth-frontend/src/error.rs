@@ -48,6 +48,9 @@ pub(crate) enum Error {
     /// There is no such record in the person's organization.
     #[error("there is no such record")]
     RecordNotFound,
+    /// The person has no such session, or not any more.
+    #[error("there is no such session")]
+    SessionNotFound,
     /// The path exists, but not for this method.
     #[error("the method is not allowed")]
     MethodNotAllowed,
@@ -94,6 +97,7 @@ impl Error {
             Self::Forbidden(_) => Problem::Forbidden,
             Self::PageNotFound => Problem::PageNotFound,
             Self::RecordNotFound => Problem::RecordNotFound,
+            Self::SessionNotFound => Problem::SessionNotFound,
             Self::MethodNotAllowed => Problem::MethodNotAllowed,
             Self::TooLarge => Problem::TooLarge,
             Self::Throttled(seconds, _) => Problem::Busy(seconds.unwrap_or(BUSY_SECONDS)),

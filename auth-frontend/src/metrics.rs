@@ -11,10 +11,22 @@ use prometheus_client::{
 };
 use service_kit::metrics::durations;
 
-/// How long requests took, and how many logins failed.
+/// What became of a back-channel logout.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum BackchannelOutcome {
+    /// Sessions were ended, or there were none to end.
+    Done,
+    /// The request was not the provider's, or not fresh, or came twice.
+    Refused,
+    /// It could not be carried out.
+    Failed,
+}
+
+/// How long requests took, how many logins failed, and what became of back-channel logouts.
 pub(crate) struct Metrics {
     requests: Family<RequestLabels, Histogram, fn() -> Histogram>,
     login_failures: Family<ReasonLabels, Counter>,
+    backchannel_logouts: Family<OutcomeLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,8 +41,14 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    outcome: &'static str,
+}
+
 impl Metrics {
-    /// Shows `http_server_request_duration_seconds` and `login_failures_total`.
+    /// Shows `http_server_request_duration_seconds`, `login_failures_total` and
+    /// `backchannel_logouts_total`.
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let requests = Family::new_with_constructor(durations as fn() -> Histogram);
         let help = "Requests, from their heads to their answers";
@@ -38,7 +56,10 @@ impl Metrics {
         let login_failures = Family::default();
         let help = "Logins that came back from the provider and did not succeed";
         registry.register("login_failures", help, login_failures.clone());
-        Self { requests, login_failures }
+        let backchannel_logouts = Family::default();
+        let help = "Requests of the provider to end sessions";
+        registry.register("backchannel_logouts", help, backchannel_logouts.clone());
+        Self { requests, login_failures, backchannel_logouts }
     }
 
     /// A request to a route, by its pattern, was answered.
@@ -56,6 +77,16 @@ impl Metrics {
     /// Somebody came back from the provider and was not logged in.
     pub(crate) fn login_failed(&self, reason: &'static str) {
         self.login_failures.get_or_create(&ReasonLabels { reason }).inc();
+    }
+
+    /// The provider, or whoever says to be it, asked to end sessions.
+    pub(crate) fn backchannel_logout(&self, outcome: BackchannelOutcome) {
+        let outcome = match outcome {
+            BackchannelOutcome::Done => "done",
+            BackchannelOutcome::Refused => "refused",
+            BackchannelOutcome::Failed => "failed",
+        };
+        self.backchannel_logouts.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 }
 

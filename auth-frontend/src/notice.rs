@@ -16,6 +16,10 @@ pub(crate) enum Word {
     LoggedOut,
     /// To a record's page: it has just been saved.
     Saved,
+    /// To the person's sessions: one of them was ended.
+    SessionEnded,
+    /// To the person's sessions: all others were ended.
+    OthersEnded,
 }
 
 impl Word {
@@ -23,6 +27,8 @@ impl Word {
         match self {
             Self::LoggedOut => "logged-out",
             Self::Saved => "saved",
+            Self::SessionEnded => "session-ended",
+            Self::OthersEnded => "others-ended",
         }
     }
 

@@ -8,11 +8,11 @@ use records_proto::v1::{self as proto, FieldType, value::Kind};
 
 use crate::{
     pages::{
-        Action, Actor, ActorKind, AuditEntry, Change, Chrome, Column, DisplayValue, Moment,
-        RecentRecord, RecordRow, ShownField,
+        Action, Actor, ActorKind, AuditEntry, Change, Chrome, Column, DisplayValue, Ending, Moment,
+        RecentRecord, RecordRow, SessionEntry, ShownField,
     },
     permission,
-    session::Session,
+    session::{OwnSession, Session},
 };
 
 /// How many characters of a changed text the audit page shows: enough to see what changed in most,
@@ -22,7 +22,7 @@ const AUDITED_LENGTH: usize = 1000;
 /// The frame around the pages of somebody who is logged in.
 #[must_use]
 pub(crate) fn chrome(session: &Session) -> Chrome {
-    let person = session.person();
+    let (person, expiry) = (session.person(), session.expiry());
     Chrome {
         organization: person.organization_name.clone(),
         person: person.name.clone(),
@@ -30,6 +30,23 @@ pub(crate) fn chrome(session: &Session) -> Chrome {
         can_create: session.has(permission::CREATE_RECORDS),
         can_read_audit: session.has(permission::READ_AUDIT),
         csrf_token: session.form_token(),
+        ending: Ending::new(second(expiry.at), expiry.is_final, expiry.seconds_left),
+    }
+}
+
+/// One of the person's own sessions.
+#[must_use]
+pub(crate) fn session_entry(session: OwnSession) -> SessionEntry {
+    let OwnSession { idle_end, final_end, .. } = session;
+    SessionEntry {
+        handle: session.handle,
+        is_this: session.is_this,
+        device: session.device,
+        organization: session.organization,
+        began_at: second(session.began_at),
+        last_used_at: second(session.last_used_at),
+        idle_end: (idle_end < final_end).then(|| second(idle_end)),
+        final_end: second(final_end),
     }
 }
 
@@ -151,6 +168,12 @@ pub(crate) fn id(mut name: String) -> String {
 pub(crate) fn moment(time: Option<prost_types::Timestamp>) -> Moment {
     let time = time.unwrap_or_default();
     Timestamp::new(time.seconds, time.nanos).unwrap_or_default().into()
+}
+
+/// A point in time in seconds since 1970.
+fn second(second: u64) -> Moment {
+    let second = i64::try_from(second).unwrap_or(i64::MAX);
+    Timestamp::from_second(second).unwrap_or(Timestamp::MAX).into()
 }
 
 /// Who did something.

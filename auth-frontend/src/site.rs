@@ -81,6 +81,9 @@ impl Site {
         let store = SessionStore::new(aws, config.sessions_table, CallMetrics::register(registry));
         let headers =
             AnswerHeaders::new(&config.base_url, &config.tokens.issuer, &config.login_origins);
+        let sessions =
+            Sessions::new(store, sealer("session"), cookies, &config.tokens.issuer, registry);
+        let attempts = LoginAttempts::new(sealer("login attempt"), cookies);
         let origin = csrf::origin_of(&config.base_url);
         let settings = OidcSettings {
             issuer: config.tokens.issuer.clone(),
@@ -96,8 +99,8 @@ impl Site {
             admission: Admission::new(config.max_in_flight.get(), registry),
             metrics: Metrics::register(registry),
             pages: Pages::compile()?,
-            sessions: Sessions::new(store, sealer("session"), cookies, registry),
-            attempts: LoginAttempts::new(sealer("login attempt"), cookies),
+            sessions,
+            attempts,
             oidc: Oidc::new(settings, verifier, http, fetches),
             forms: Forms::new(records.clone()),
             records,

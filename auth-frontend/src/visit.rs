@@ -51,6 +51,11 @@ impl Visit {
         Self { trace, deadline, session, sent }
     }
 
+    /// What the request is called in the log.
+    pub(crate) fn trace_id(&self) -> String {
+        self.trace.trace_id()
+    }
+
     /// When everything that the page needs must have come about. The time begins when this is
     /// first asked.
     pub(crate) fn deadline(&self) -> Deadline {

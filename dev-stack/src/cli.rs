@@ -41,6 +41,11 @@ pub(crate) struct Arguments {
     #[arg(long, env = "DEV_STACK_APP_URL", value_name = "URL", global = true)]
     app_url: Option<String>,
 
+    /// The origin of the pages as Auth0 reaches it, to tell of sessions that have ended, where that is
+    /// another [default: as browsers reach it]
+    #[arg(long, env = "DEV_STACK_APP_URL_HERE", value_name = "URL", global = true)]
+    app_url_here: Option<String>,
+
     /// Start the services as they were built last
     #[arg(long, env = "DEV_STACK_NO_BUILD")]
     pub(crate) no_build: bool,
@@ -128,6 +133,7 @@ impl Arguments {
             open_controls: self.open_controls,
             issuer: self.issuer.clone(),
             app_url: self.app_url.clone(),
+            app_url_here: self.app_url_here.clone(),
         }
     }
 }

@@ -110,7 +110,14 @@ pub fn web_client(app_url: &str) -> WebClient {
         callbacks: vec![format!("{app_url}/auth/callback")],
         logout_urls: vec![format!("{app_url}/"), app_url.to_owned()],
         login_url: format!("{app_url}/auth/login"),
+        backchannel_logout_url: Some(backchannel_logout_url(app_url)),
     }
+}
+
+/// Where auth-frontend, at `app_url` for Auth0, hears of sessions that have ended.
+#[must_use]
+pub fn backchannel_logout_url(app_url: &str) -> String {
+    format!("{app_url}/auth/backchannel-logout")
 }
 
 /// One internal service for each organization.

@@ -17,15 +17,15 @@ pub struct TableShape<'a> {
     pub hash: &'static str,
     /// The sort key, if it has one.
     pub range: Option<&'static str>,
-    /// Its one index, if it has one.
-    pub index: Option<IndexShape>,
+    /// Its indexes.
+    pub indexes: &'static [IndexShape],
     /// The attribute with the time at which DynamoDB deletes a row. Without one, rows must not end:
     /// what is kept there is kept for good.
     pub expiry: Option<&'static str>,
 }
 
 /// How an index must look.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexShape {
     /// Its name.
     pub name: &'static str,
@@ -47,7 +47,7 @@ pub enum Difference {
         /// What it must be.
         expected: String,
     },
-    /// It lacks its index.
+    /// It lacks an index.
     NoIndex(&'static str),
     /// Its index has another key. Both keys, in words.
     IndexKey {
@@ -77,6 +77,14 @@ impl fmt::Display for Difference {
     }
 }
 
+/// The index of sessions by the provider's id of its own session.
+pub const SESSIONS_BY_SID: IndexShape =
+    IndexShape { name: "by-sid", hash: "Sid", range: None, whole_rows: false };
+/// The index of sessions by whose they are, in the order in which they began. Neither changes while a
+/// session lasts and the index holds nothing else, so that noting its use costs no second write.
+pub const SESSIONS_BY_PERSON: IndexShape =
+    IndexShape { name: "by-person", hash: "Person_Hash", range: Some("Began"), whole_rows: false };
+
 /// The table of sessions.
 #[must_use]
 pub fn sessions(name: &str) -> TableShape<'_> {
@@ -84,7 +92,7 @@ pub fn sessions(name: &str) -> TableShape<'_> {
         name,
         hash: "Session_Hash",
         range: None,
-        index: Some(IndexShape { name: "by-sid", hash: "Sid", range: None, whole_rows: false }),
+        indexes: &[SESSIONS_BY_SID, SESSIONS_BY_PERSON],
         expiry: Some("Expires_At"),
     }
 }
@@ -98,20 +106,21 @@ impl TableShape<'_> {
         if let Some((found, expected)) = other_key(table, table.key_schema(), &expected) {
             differences.push(Difference::Key { found, expected });
         }
-        let Some(index) = &self.index else { return differences };
-        let indexes = table.global_secondary_indexes();
-        let Some(found) = indexes.iter().find(|found| found.index_name() == Some(index.name))
-        else {
-            differences.push(Difference::NoIndex(index.name));
-            return differences;
-        };
-        let expected = key_schema(index.hash, index.range);
-        if let Some((found, expected)) = other_key(table, found.key_schema(), &expected) {
-            differences.push(Difference::IndexKey { name: index.name, found, expected });
-        }
-        let projection = found.projection().and_then(Projection::projection_type);
-        if index.whole_rows && projection != Some(&ProjectionType::All) {
-            differences.push(Difference::IndexRows(index.name));
+        for index in self.indexes {
+            let indexes = table.global_secondary_indexes();
+            let Some(found) = indexes.iter().find(|found| found.index_name() == Some(index.name))
+            else {
+                differences.push(Difference::NoIndex(index.name));
+                continue;
+            };
+            let expected = key_schema(index.hash, index.range);
+            if let Some((found, expected)) = other_key(table, found.key_schema(), &expected) {
+                differences.push(Difference::IndexKey { name: index.name, found, expected });
+            }
+            let projection = found.projection().and_then(Projection::projection_type);
+            if index.whole_rows && projection != Some(&ProjectionType::All) {
+                differences.push(Difference::IndexRows(index.name));
+            }
         }
         differences
     }

@@ -24,7 +24,7 @@ use openidconnect::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use service_kit::{
-    identity::{Caller, Verifier, VerifyError},
+    identity::{Caller, Logout, Verifier, VerifyError},
     refreshed::FetchMetrics,
 };
 use tokio::time::error::Elapsed;
@@ -267,6 +267,14 @@ impl Oidc {
             name: claims.name,
             sid: claims.organization.sid,
         })
+    }
+
+    /// What the provider says with a logout token.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub(crate) async fn read_logout(&self, token: &str) -> Result<Logout, VerifyError> {
+        self.verifier.verify_logout(token, self.client_id.as_str()).await
     }
 
     /// Where to send the browser to end the provider's session, whose id is `sid`.

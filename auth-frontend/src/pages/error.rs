@@ -58,6 +58,7 @@ impl ErrorPage {
             WayOn::ChooseOrganization => ("Choose an organization", "/"),
             WayOn::TryAgain => ("Try again", "/"),
             WayOn::FirstPage => ("Go to the newest", "/"),
+            WayOn::Sessions => ("See your sessions", "/sessions"),
             WayOn::Start => ("Go to the start page", "/"),
         };
         Self {
@@ -92,7 +93,7 @@ impl ErrorPage {
                 self.action.href = format!("/?return_to={encoded}");
             }
             WayOn::FirstPage => path.clone_into(&mut self.action.href),
-            WayOn::Start => {}
+            WayOn::Sessions | WayOn::Start => {}
         }
         self
     }

@@ -4,6 +4,8 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
+use super::Moment;
+
 /// The frame around every page of a person who is logged in.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Chrome {
@@ -19,6 +21,38 @@ pub(crate) struct Chrome {
     pub can_read_audit: bool,
     /// The session's form token, sent by every form that changes something.
     pub csrf_token: String,
+    /// When the session ends.
+    pub ending: Ending,
+}
+
+/// When the session that looks at a page ends, and when the page begins to warn of it: in the last
+/// five minutes, for which a page may have been open for long.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Ending {
+    /// When it ends; unless it is used before, if that is not final.
+    pub at: Moment,
+    /// Whether it ends then however much it is used.
+    pub is_final: bool,
+    /// Minutes after the page is made: 0 for at once, and 25 at most, for which the style sheet has
+    /// rules.
+    pub shown_after: u64,
+    /// How many minutes are left when the page is made, where it warns at once.
+    pub minutes_left: Option<u64>,
+}
+
+impl Ending {
+    /// In the last five minutes.
+    const WARNED: u64 = 5 * 60;
+    /// A session that is used ends in half an hour at the latest.
+    const LATEST: u64 = 25;
+
+    /// Of a session that ends at `at`, which is in so many seconds.
+    #[must_use]
+    pub(crate) fn new(at: Moment, is_final: bool, seconds_left: u64) -> Self {
+        let shown_after = (seconds_left.saturating_sub(Self::WARNED) / 60).min(Self::LATEST);
+        let minutes_left = (shown_after == 0).then(|| seconds_left.div_ceil(60));
+        Self { at, is_final, shown_after, minutes_left }
+    }
 }
 
 /// The parts of the product.
@@ -31,6 +65,8 @@ pub(crate) enum Section {
     Records,
     /// The audit trail.
     Audit,
+    /// Where the person is logged in.
+    Sessions,
     /// Outside: login and error pages.
     Elsewhere,
 }

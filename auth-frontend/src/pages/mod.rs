@@ -13,6 +13,7 @@ mod home;
 mod login;
 mod problem;
 mod records;
+mod sessions;
 
 #[cfg(test)]
 mod samples;
@@ -26,19 +27,21 @@ pub(crate) use audit::{Action, AuditEntry, AuditTrail, Change};
 pub(crate) use display::{Actor, ActorKind, DisplayValue, Moment};
 pub(crate) use error::ErrorPage;
 pub(crate) use form::{FormField, Input, RecordForm};
-pub(crate) use frame::{Chrome, Paging, Section};
+pub(crate) use frame::{Chrome, Ending, Paging, Section};
 pub(crate) use home::{Home, RecentRecord};
 pub(crate) use login::{Login, Notice};
 pub(crate) use problem::Problem;
 pub(crate) use records::{Column, RecordRow, RecordView, RecordsTable, ShownField};
+pub(crate) use sessions::{SessionEntry, SessionsDone, YourSessions};
 
 use crate::assets;
 
 /// Every template by name. A page names one of them; the others are parts.
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 14] = [
     ("layout.html", include_str!("../../templates/layout.html")),
     ("app.html", include_str!("../../templates/app.html")),
     ("topbar.html", include_str!("../../templates/topbar.html")),
+    ("ending.html", include_str!("../../templates/ending.html")),
     ("paging.html", include_str!("../../templates/paging.html")),
     ("value.html", include_str!("../../templates/value.html")),
     ("login.html", include_str!("../../templates/login.html")),
@@ -47,6 +50,7 @@ const TEMPLATES: [(&str, &str); 12] = [
     ("record.html", include_str!("../../templates/record.html")),
     ("record_form.html", include_str!("../../templates/record_form.html")),
     ("audit.html", include_str!("../../templates/audit.html")),
+    ("sessions.html", include_str!("../../templates/sessions.html")),
     ("error.html", include_str!("../../templates/error.html")),
 ];
 

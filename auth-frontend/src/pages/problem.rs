@@ -20,6 +20,8 @@ pub(crate) enum Problem {
     PageNotFound,
     /// No such record, or one that the person's organization does not have.
     RecordNotFound,
+    /// The person has no such session, or not any more.
+    SessionNotFound,
     /// The address does not take this method.
     MethodNotAllowed,
     /// What was sent is too large.
@@ -63,6 +65,7 @@ impl Problem {
             Self::Forbidden => "forbidden",
             Self::PageNotFound => "page_not_found",
             Self::RecordNotFound => "record_not_found",
+            Self::SessionNotFound => "session_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge => "too_large",
             Self::Busy(_) => "busy",
@@ -96,7 +99,7 @@ impl Problem {
             | Self::NotAMember(_)
             | Self::WrongOrganization(_)
             | Self::NoOrganization => 403,
-            Self::PageNotFound | Self::RecordNotFound => 404,
+            Self::PageNotFound | Self::RecordNotFound | Self::SessionNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge => 413,
             Self::Internal => 500,
@@ -114,6 +117,7 @@ impl Problem {
             Self::Forbidden => "You are not allowed to do this",
             Self::PageNotFound => "There is no such page",
             Self::RecordNotFound => "There is no such record",
+            Self::SessionNotFound => "That session is not there any more",
             Self::MethodNotAllowed => "That does not work here",
             Self::TooLarge => "That is too much at once",
             Self::Busy(_) => "Too many people are asking at once",
@@ -156,6 +160,10 @@ impl Problem {
             Self::RecordNotFound => {
                 "It may have been deleted, or the address is not quite right, or it belongs to an \
                  organization that you are not logged in to."
+            }
+            Self::SessionNotFound => {
+                "It may have ended by itself, or you have ended it from somewhere else. Nothing was \
+                 changed."
             }
             Self::MethodNotAllowed => "The address exists, but it cannot be used in this way.",
             Self::TooLarge => {
@@ -242,6 +250,7 @@ impl Problem {
             Self::PageNotFound | Self::RecordNotFound => {
                 "Start from the beginning and find your way from there."
             }
+            Self::SessionNotFound => "Look at the sessions that are still there.",
             Self::MethodNotAllowed => "Start from the beginning and use the links and buttons.",
             Self::TooLarge => "Go back, shorten the longest text, and send it again.",
             Self::Busy(_) => "Then try again.",
@@ -282,6 +291,7 @@ impl Problem {
             | Self::UnknownOrganization(_) => WayOn::ChooseOrganization,
             Self::Busy(_) | Self::LoginServiceDown => WayOn::TryAgain,
             Self::BadPageToken => WayOn::FirstPage,
+            Self::SessionNotFound => WayOn::Sessions,
             _ => WayOn::Start,
         }
     }
@@ -310,6 +320,8 @@ pub(super) enum WayOn {
     TryAgain,
     /// Go to the beginning of the list.
     FirstPage,
+    /// Go to the person's sessions.
+    Sessions,
     /// Go to the start page.
     Start,
 }

@@ -9,7 +9,8 @@ use super::samples::CANARY;
 use super::*;
 
 /// Templates that pages are made of and that are no page themselves.
-const PARTS: [&str; 5] = ["layout.html", "app.html", "topbar.html", "paging.html", "value.html"];
+const PARTS: [&str; 6] =
+    ["layout.html", "app.html", "topbar.html", "ending.html", "paging.html", "value.html"];
 /// Put around everything that templates print, by a stand-in for the escaping.
 const OPEN: char = '\u{1}';
 const CLOSE: char = '\u{2}';
@@ -27,6 +28,7 @@ fn rendered(pages: &Pages) -> Vec<(&'static str, Vec<String>)> {
         all::<RecordView>(pages),
         all::<RecordForm>(pages),
         all::<AuditTrail>(pages),
+        all::<YourSessions>(pages),
         all::<ErrorPage>(pages),
     ]
 }
@@ -43,6 +45,7 @@ fn contexts() -> Vec<serde_json::Value> {
         all::<RecordView>(),
         all::<RecordForm>(),
         all::<AuditTrail>(),
+        all::<YourSessions>(),
         all::<ErrorPage>(),
     ]
     .concat()
@@ -250,6 +253,26 @@ fn times_are_for_machines_and_for_people() {
             "second": "05",
         })
     );
+}
+
+#[test]
+fn a_page_warns_in_the_last_five_minutes_and_the_style_sheet_knows_when_they_begin() {
+    let at = Moment::from("2026-11-03T20:04:05Z".parse::<jiff::Timestamp>().unwrap());
+    let css = include_str!("../../static/app.css");
+    for (left, shown_after, minutes_left) in
+        [(1, 0, Some(1)), (300, 0, Some(5)), (359, 0, Some(6)), (360, 1, None), (86_400, 25, None)]
+    {
+        let ending = Ending::new(at, true, left);
+        assert_eq!(
+            (ending.shown_after, ending.minutes_left),
+            (shown_after, minutes_left),
+            "{left}"
+        );
+    }
+    for minutes in 1..=25 {
+        let rule = format!(".after-{minutes} {{ animation-delay: {}s; }}", minutes * 60);
+        assert!(css.contains(&rule), "{rule}");
+    }
 }
 
 /// WCAG 2.2, 1.4.3 and 1.4.11: 4.5 to 1 for text, 3 to 1 for the edges of inputs and for focus.

@@ -13,12 +13,12 @@ use service_kit::{
         provider,
         table::{
             self,
-            Right::{DeleteItem, GetItem, PutItem, UpdateItem},
+            Right::{DeleteItem, GetItem, PutItem, QueryIndex, UpdateItem},
             TableUse,
         },
         within,
     },
-    tables,
+    tables::{self, SESSIONS_BY_PERSON, SESSIONS_BY_SID},
 };
 
 use crate::config::Config;
@@ -51,7 +51,14 @@ async fn sessions(table: &str) -> Vec<Finding> {
     let used = TableUse {
         shape: tables::sessions(table),
         variable: "SESSIONS_TABLE",
-        rights: &[GetItem, PutItem, UpdateItem, DeleteItem],
+        rights: &[
+            GetItem,
+            PutItem,
+            UpdateItem,
+            DeleteItem,
+            QueryIndex(SESSIONS_BY_SID),
+            QueryIndex(SESSIONS_BY_PERSON),
+        ],
     };
     findings.extend(within(table, table::check(&account, used)).await);
     findings.extend(account.clock_finding());

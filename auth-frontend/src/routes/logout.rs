@@ -13,11 +13,12 @@ use service_kit::telemetry::Chain;
 
 use crate::{
     csrf,
+    deadline::Deadline,
     error::Error,
     notice::Word,
     pages::{Login, Notice},
     sent_form,
-    session::Reason,
+    session::{Reason, Session},
     site::Site,
     visit::{SignedIn, Visit},
 };
@@ -38,10 +39,24 @@ pub(crate) async fn logout(
     let deadline = visit.deadline();
     let (person, inputs) = sent_form::read(request, &site).await?;
     let session = person.as_ref().map(SignedIn::session);
+    if let Some(session) = session
+        && !session.is_form_token(inputs.get(csrf::TOKEN_INPUT))
+    {
+        return Err(Error::ForeignForm("its token is not the session's"));
+    }
+    leave(&site, deadline, session).await
+}
+
+/// Ends the session, if there is one, and leads the browser to where the provider's is ended.
+///
+/// # Errors
+/// [`Error::Unavailable`] where the session may still be there.
+pub(super) async fn leave(
+    site: &Site,
+    deadline: Deadline,
+    session: Option<&Session>,
+) -> Result<Response, Error> {
     if let Some(session) = session {
-        if !session.is_form_token(inputs.get(csrf::TOKEN_INPUT)) {
-            return Err(Error::ForeignForm("its token is not the session's"));
-        }
         deadline.bound(site.sessions.end(session, Reason::Logout)).await?;
     }
     // Where our session has ended by itself, the provider may still know the person.

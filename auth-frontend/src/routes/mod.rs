@@ -2,12 +2,15 @@
 //! what goes wrong it hands on.
 
 pub(crate) mod audit;
+pub(crate) mod backchannel;
 pub(crate) mod callback;
 pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod records;
+pub(crate) mod renew;
+pub(crate) mod sessions;
 
 use axum::extract::{Query, rejection::QueryRejection};
 use serde::Deserialize;

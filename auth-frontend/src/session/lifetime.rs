@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::Expiry;
+
 /// A session that is not used for so long is over.
 const IDLE: Duration = Duration::from_mins(30);
 /// A session is over after this, however much it is used.
@@ -41,13 +43,31 @@ impl Lifetime {
         }
         Some(Self { last_seen: now, expires_at: end(self.created_at, now, token_end), ..self })
     }
+
+    /// When the session ends however much it is used.
+    pub(super) fn final_end(self, token_end: u64) -> u64 {
+        (self.created_at + ABSOLUTE.as_secs()).min(token_end)
+    }
+
+    /// When the session ends, as seen by now.
+    pub(super) fn expiry(self, now: SystemTime, token_end: u64) -> Expiry {
+        let at = self.expires_at;
+        let seconds_left = at.saturating_sub(seconds(now));
+        Expiry { at, is_final: at >= self.final_end(token_end), seconds_left }
+    }
+
+    /// When a session that is not over by now can have begun at the earliest.
+    pub(super) fn earliest_begin(now: SystemTime) -> u64 {
+        seconds(now).saturating_sub(ABSOLUTE.as_secs())
+    }
 }
 
 fn end(created_at: u64, now: u64, token_end: u64) -> u64 {
     (created_at + ABSOLUTE.as_secs()).min(now + IDLE.as_secs()).min(token_end)
 }
 
-fn seconds(time: SystemTime) -> u64 {
+/// Since 1970.
+pub(super) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
@@ -78,6 +98,17 @@ mod tests {
 
         assert!(lifetime.is_over(at(START + 60)));
         assert_eq!(lifetime.extended(at(START + 59), START + 60), None);
+    }
+
+    #[test]
+    fn it_is_said_whether_use_puts_the_end_off() {
+        let lifetime = Lifetime::new(at(START), START + 10 * HOUR);
+        let expiry = lifetime.expiry(at(START + 60), START + 10 * HOUR);
+        assert_eq!(expiry, Expiry { at: START + 1800, is_final: false, seconds_left: 1740 });
+
+        let lifetime = Lifetime::new(at(START), START + 600);
+        let expiry = lifetime.expiry(at(START + 60), START + 600);
+        assert_eq!(expiry, Expiry { at: START + 600, is_final: true, seconds_left: 540 });
     }
 
     #[test]

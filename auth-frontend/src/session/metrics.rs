@@ -13,6 +13,10 @@ pub(crate) enum Reason {
     Logout,
     /// The person logged in again in the same browser.
     Replaced,
+    /// The person ended it from another session.
+    Elsewhere,
+    /// The provider said that its own is over.
+    Provider,
     /// records-service does not accept its access token any more.
     Refused,
 }
@@ -46,6 +50,8 @@ impl SessionMetrics {
         let reason = match reason {
             Reason::Logout => "logout",
             Reason::Replaced => "replaced",
+            Reason::Elsewhere => "elsewhere",
+            Reason::Provider => "provider",
             Reason::Refused => "refused",
         };
         self.ended.get_or_create(&ReasonLabels { reason }).inc();

@@ -1,8 +1,11 @@
 //! Sessions: somebody who is logged in in one browser. The browser holds a random value, the store
 //! its hash and everything else, sealed. It does not know how a login comes about.
 
+mod device;
 mod lifetime;
 mod metrics;
+mod own;
+mod provider;
 mod store;
 
 use std::{
@@ -16,6 +19,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
 use service_kit::{sealing::Sealer, telemetry::Chain};
+use url::Url;
 
 use crate::{
     cookies::{self, CookieSecurity},
@@ -27,6 +31,9 @@ use crate::{
 use lifetime::Lifetime;
 pub(crate) use metrics::Reason;
 use metrics::SessionMetrics;
+pub(crate) use own::{Ended, OwnSession};
+pub(crate) use provider::ProviderLogout;
+use store::Row;
 pub(crate) use store::{SessionStore, StoreError};
 
 const COOKIE: &str = "session";
@@ -34,12 +41,26 @@ const COOKIE: &str = "session";
 const VALUE_BYTES: usize = 32;
 /// How long a page waits for the use of its session to be noted, which is no page's purpose.
 const NOTED_WITHIN: Duration = Duration::from_millis(500);
+/// How many sessions are read or deleted at once.
+const AT_ONCE: usize = 8;
 
 /// Somebody who is logged in.
 #[derive(Debug)]
 pub(crate) struct Session {
     key: SessionKey,
     contents: Contents<Person>,
+    expiry: Expiry,
+}
+
+/// When a session ends, as of the request that found it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Expiry {
+    /// In seconds since 1970.
+    pub at: u64,
+    /// Whether it ends then even if it is used before.
+    pub is_final: bool,
+    /// How many seconds are left.
+    pub seconds_left: u64,
 }
 
 /// What is sealed in the store.
@@ -47,6 +68,13 @@ pub(crate) struct Session {
 struct Contents<P> {
     person: P,
     form_secret: FormSecret,
+    /// In which browser it is. A session that an earlier version began does not say.
+    #[serde(default = "some_browser")]
+    device: String,
+}
+
+fn some_browser() -> String {
+    device::describe(&HeaderMap::new())
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +125,11 @@ impl SessionKey {
     }
 }
 
+/// The SHA-256 of the issuer and a `sub`, in base64url: by it a person's sessions are found, and who
+/// reads the table does not learn whose they are unless they know already.
+#[derive(Debug)]
+struct PersonKey(String);
+
 impl Session {
     /// Who is logged in.
     #[must_use]
@@ -109,6 +142,12 @@ impl Session {
     #[must_use]
     pub(crate) fn has(&self, permission: &str) -> bool {
         self.contents.person.permissions.iter().any(|granted| granted == permission)
+    }
+
+    /// When it ends.
+    #[must_use]
+    pub(crate) fn expiry(&self) -> Expiry {
+        self.expiry
     }
 
     /// The token of this session's forms.
@@ -129,19 +168,23 @@ pub(crate) struct Sessions {
     store: SessionStore,
     sealer: Sealer,
     security: CookieSecurity,
+    issuer: String,
     metrics: SessionMetrics,
 }
 
 impl Sessions {
-    /// Sessions kept in `store`, sealed by `sealer`, whose numbers are shown in `registry`.
+    /// Sessions of people whom `issuer` knows, kept in `store`, sealed by `sealer`, whose numbers are
+    /// shown in `registry`.
     #[must_use]
     pub(crate) fn new(
         store: SessionStore,
         sealer: Sealer,
         security: CookieSecurity,
+        issuer: &Url,
         registry: &mut Registry,
     ) -> Self {
-        Self { store, sealer, security, metrics: SessionMetrics::register(registry) }
+        let metrics = SessionMetrics::register(registry);
+        Self { store, sealer, security, issuer: issuer.as_str().to_owned(), metrics }
     }
 
     /// Begins a session for somebody who has just logged in, and ends the one that this browser
@@ -165,10 +208,12 @@ impl Sessions {
         let key = SessionKey::of(&value);
         let lifetime = Lifetime::new(SystemTime::now(), person.access_token_ends_at);
         let form_secret = FormSecret(random::text::<VALUE_BYTES>());
-        let json = serde_json::to_vec(&Contents { person, form_secret })
+        let device = device::describe(headers);
+        let json = serde_json::to_vec(&Contents { person, form_secret, device })
             .expect("a person is plain text and numbers");
         let sealed = self.sealer.seal(&key.0, &json);
-        self.store.create(&key, lifetime, person.sid.as_deref(), sealed).await?;
+        let owner = self.person_key(&person.subject);
+        self.store.create(&key, lifetime, &owner, person.sid.as_deref(), sealed).await?;
         self.metrics.started();
         Ok(self.security.set(COOKIE, &value, None))
     }
@@ -184,23 +229,23 @@ impl Sessions {
         if row.lifetime.is_over(now) {
             return Ok(None);
         }
-        let contents = self
-            .sealer
-            .open(&key.0, &row.sealed)
-            .and_then(|json| serde_json::from_slice::<Contents<Person>>(&json).ok());
-        let Some(contents) = contents else {
+        let Some(contents) = self.open(&key, &row) else {
             tracing::warn!("a session does not open with any of the keys");
             return Ok(None);
         };
-        if let Some(longer) = row.lifetime.extended(now, contents.person.access_token_ends_at)
-            && let Err(error) = Deadline::after(NOTED_WITHIN)
-                .bound(self.store.extend(&key, row.lifetime, longer))
-                .await
-        {
-            // It ends a little early then, which is no reason to refuse the page.
-            tracing::warn!(error = %Chain(&error), "cannot note the use of a session");
+        let token_end = contents.person.access_token_ends_at;
+        let mut lifetime = row.lifetime;
+        if let Some(longer) = lifetime.extended(now, token_end) {
+            let noted = self.store.extend(&key, lifetime, longer);
+            match Deadline::after(NOTED_WITHIN).bound(noted).await {
+                Ok(()) => lifetime = longer,
+                // It ends a little early then, which is no reason to refuse the page.
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "cannot note the use of a session");
+                }
+            }
         }
-        Ok(Some(Session { key, contents }))
+        Ok(Some(Session { key, contents, expiry: lifetime.expiry(now, token_end) }))
     }
 
     /// Ends a session for all requests that begin from now on.
@@ -208,16 +253,34 @@ impl Sessions {
     /// # Errors
     /// When the store does not answer; then the session may still be there.
     pub(crate) async fn end(&self, session: &Session, reason: Reason) -> Result<(), StoreError> {
-        self.delete(&session.key, reason).await
+        self.delete(&session.key, reason).await.map(|_| ())
     }
 
-    async fn delete(&self, key: &SessionKey, reason: Reason) -> Result<(), StoreError> {
-        let deleted = self.store.delete(key).await?;
-        // One that was over anyway may be there for days.
-        if deleted.is_some_and(|row| !row.lifetime.is_over(SystemTime::now())) {
+    /// Answers whether there was a session to end.
+    async fn delete(&self, key: &SessionKey, reason: Reason) -> Result<bool, StoreError> {
+        let deleted = self.store.delete_of(key, None).await?;
+        Ok(self.has_ended(deleted, reason))
+    }
+
+    /// Whether a row that was deleted was that of a session. One that is over may be there for days.
+    fn has_ended(&self, deleted: Option<Row>, reason: Reason) -> bool {
+        let was_there = deleted.is_some_and(|row| !row.lifetime.is_over(SystemTime::now()));
+        if was_there {
             self.metrics.ended(reason);
         }
-        Ok(())
+        was_there
+    }
+
+    /// What is sealed in a row, unless no key of ours opens it.
+    fn open(&self, key: &SessionKey, row: &Row) -> Option<Contents<Person>> {
+        let json = self.sealer.open(&key.0, &row.sealed)?;
+        serde_json::from_slice(&json).ok()
+    }
+
+    fn person_key(&self, subject: &str) -> PersonKey {
+        // No URL holds a line break, so no two pairs run together.
+        let text = format!("{}\n{subject}", self.issuer);
+        PersonKey(URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes())))
     }
 
     /// The `Set-Cookie` value that makes the browser forget its session.

@@ -11,17 +11,25 @@ use aws_sdk_dynamodb::{
     Client,
     config::Builder,
     error::SdkError,
-    operation::{put_item::PutItemError, update_item::UpdateItemError},
+    operation::{
+        delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError,
+    },
     types::{AttributeValue, ReturnValue},
 };
-use service_kit::aws::CallMetrics;
+use jiff::Timestamp;
+use service_kit::{
+    aws::CallMetrics,
+    tables::{SESSIONS_BY_PERSON, SESSIONS_BY_SID},
+};
 use tokio::time::error::Elapsed;
 
-use super::{Lifetime, SessionKey};
+use super::{Lifetime, PersonKey, SessionKey, provider::TokenKey};
 
 const KEY: &str = "Session_Hash";
 const SEALED: &str = "Sealed";
 const SID: &str = "Sid";
+const PERSON: &str = "Person_Hash";
+const BEGAN: &str = "Began";
 const CREATED_AT: &str = "Created_At";
 const LAST_SEEN: &str = "Last_Seen";
 const EXPIRES_AT: &str = "Expires_At";
@@ -72,6 +80,7 @@ impl SessionStore {
         &self,
         key: &SessionKey,
         lifetime: Lifetime,
+        person: &PersonKey,
         sid: Option<&str>,
         sealed: String,
     ) -> Result<(), StoreError> {
@@ -81,6 +90,8 @@ impl SessionStore {
             (CREATED_AT.to_owned(), number(lifetime.created_at)),
             (LAST_SEEN.to_owned(), number(lifetime.last_seen)),
             (EXPIRES_AT.to_owned(), number(lifetime.expires_at)),
+            (PERSON.to_owned(), text(&person.0)),
+            (BEGAN.to_owned(), began(lifetime.created_at)),
         ]);
         // A key of an index cannot be empty; a row without it is not in the index.
         if let Some(sid) = sid.filter(|sid| !sid.is_empty()) {
@@ -159,17 +170,114 @@ impl SessionStore {
         }
     }
 
-    /// Removes a session. Answers what it was, unless it was gone already.
-    pub(super) async fn delete(&self, key: &SessionKey) -> Result<Option<Row>, StoreError> {
-        let deleted = self
+    /// The sessions of a person that began at `since` (in seconds since 1970) or later, the newest
+    /// first, `most` of them. They may be over or gone, and one that has just begun may be missing:
+    /// an index is not read consistently.
+    pub(super) async fn keys_of_person(
+        &self,
+        person: &PersonKey,
+        since: u64,
+        most: usize,
+    ) -> Result<Vec<SessionKey>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(SESSIONS_BY_PERSON.name)
+            .key_condition_expression("#person = :person AND #began >= :since")
+            .expression_attribute_names("#person", PERSON)
+            .expression_attribute_names("#began", BEGAN)
+            .expression_attribute_values(":person", text(&person.0))
+            .expression_attribute_values(":since", began(since))
+            .scan_index_forward(false)
+            .set_limit(i32::try_from(most).ok());
+        let mut items = query.into_paginator().items().send();
+        let mut keys = Vec::new();
+        while keys.len() < most
+            && let Some(mut item) = items.next().await.transpose()?
+        {
+            if let Some(AttributeValue::S(key)) = item.remove(KEY) {
+                keys.push(SessionKey(key));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// The sessions that began with this session of the provider, as [`Self::keys_of_person`].
+    pub(super) async fn keys_of_sid(&self, sid: &str) -> Result<Vec<SessionKey>, StoreError> {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(SESSIONS_BY_SID.name)
+            .key_condition_expression("#sid = :sid")
+            .expression_attribute_names("#sid", SID)
+            .expression_attribute_values(":sid", text(sid));
+        let mut items = query.into_paginator().items().send();
+        let mut keys = Vec::new();
+        while let Some(mut item) = items.next().await.transpose()? {
+            if let Some(AttributeValue::S(key)) = item.remove(KEY) {
+                keys.push(SessionKey(key));
+            }
+        }
+        Ok(keys)
+    }
+
+    /// Removes a session, of this owner if one is named. Answers what it was, unless it was gone
+    /// already or is somebody else's.
+    pub(super) async fn delete_of(
+        &self,
+        key: &SessionKey,
+        owner: Option<&PersonKey>,
+    ) -> Result<Option<Row>, StoreError> {
+        let mut delete = self
             .client
             .delete_item()
             .table_name(&self.table)
             .key(KEY, text(&key.0))
-            .return_values(ReturnValue::AllOld)
+            .return_values(ReturnValue::AllOld);
+        if let Some(owner) = owner {
+            delete = delete
+                .condition_expression("#person = :person")
+                .expression_attribute_names("#person", PERSON)
+                .expression_attribute_values(":person", text(&owner.0));
+        }
+        match delete.send().await {
+            Ok(deleted) => Ok(deleted.attributes.and_then(row)),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a logout token has done its work already, on whichever replica.
+    pub(super) async fn remembers(&self, token: &TokenKey) -> Result<bool, StoreError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(KEY, text(&token.0))
+            .consistent_read(true)
             .send()
             .await?;
-        Ok(deleted.attributes.and_then(row))
+        Ok(found.item.is_some())
+    }
+
+    /// Remembers a logout token until a time in seconds since 1970, and some days more.
+    pub(super) async fn remember(&self, token: &TokenKey, until: u64) -> Result<(), StoreError> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, text(&token.0))
+            .item(EXPIRES_AT, number(until))
+            .send()
+            .await?;
+        Ok(())
     }
 }
 
@@ -194,4 +302,10 @@ fn text(value: &str) -> AttributeValue {
 
 fn number(value: u64) -> AttributeValue {
     AttributeValue::N(value.to_string())
+}
+
+/// A time in seconds since 1970 as a text that sorts by it, as keys of ours are texts.
+fn began(seconds: u64) -> AttributeValue {
+    let time = i64::try_from(seconds).ok().and_then(|second| Timestamp::from_second(second).ok());
+    AttributeValue::S(time.unwrap_or_default().to_string())
 }

@@ -20,6 +20,12 @@ impl TestApp {
         Self { stack: Stack::start(StackOptions::for_test().unwrap()).await.unwrap() }
     }
 
+    /// With two frontends, the first of which is where browsers go by themselves.
+    pub(crate) async fn start_two() -> Self {
+        let options = StackOptions { frontend_replicas: 2, ..StackOptions::for_test().unwrap() };
+        Self { stack: Stack::start(options).await.unwrap() }
+    }
+
     /// With these variables for the frontend.
     pub(crate) async fn start_with(variables: &[(&str, &str)]) -> Self {
         let mut options = StackOptions::for_test().unwrap();
@@ -59,23 +65,28 @@ impl TestApp {
 
     /// Every session that is kept.
     pub(crate) async fn sessions(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
-        self.dynamodb().scan().table_name("sessions").send().await.unwrap().items().to_vec()
+        let rows = self.dynamodb().scan().table_name("sessions").send().await.unwrap();
+        // Logout tokens are remembered there as well.
+        rows.items().iter().filter(|row| row.contains_key("Sealed")).cloned().collect()
     }
 
     /// Sets when each session expires and was last used, in seconds from now.
     pub(crate) async fn age_sessions(&self, expires_in: i64, seen: i64) {
-        let now = jiff::Timestamp::now().as_second();
-        let number = |value: i64| AttributeValue::N(value.to_string());
+        self.set_sessions("Expires_At", expires_in).await;
+        self.set_sessions("Last_Seen", seen).await;
+    }
+
+    /// Sets a time of each session, in seconds from now.
+    pub(crate) async fn set_sessions(&self, attribute: &str, from_now: i64) {
+        let time = (jiff::Timestamp::now().as_second() + from_now).to_string();
         for session in self.sessions().await {
             self.dynamodb()
                 .update_item()
                 .table_name("sessions")
                 .key("Session_Hash", session["Session_Hash"].clone())
-                .update_expression("SET #expires = :expires, #seen = :seen")
-                .expression_attribute_names("#expires", "Expires_At")
-                .expression_attribute_names("#seen", "Last_Seen")
-                .expression_attribute_values(":expires", number(now + expires_in))
-                .expression_attribute_values(":seen", number(now + seen))
+                .update_expression("SET #time = :time")
+                .expression_attribute_names("#time", attribute)
+                .expression_attribute_values(":time", AttributeValue::N(time.clone()))
                 .send()
                 .await
                 .unwrap();

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use dev_stack::samples;
 use reqwest::{
     Client, Method, RequestBuilder, Response,
-    header::{CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, SET_COOKIE},
+    header::{CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, SET_COOKIE, USER_AGENT},
 };
 use url::Url;
 
@@ -16,6 +16,8 @@ pub(crate) struct Browser {
     app: Url,
     /// Of all ports of localhost, as browsers do not tell ports apart for cookies.
     pub(crate) jar: BTreeMap<String, String>,
+    /// What it calls itself.
+    pub(crate) agent: Option<String>,
 }
 
 /// An answer.
@@ -77,6 +79,12 @@ impl Page {
         unescape(tag.split('"').next().unwrap())
     }
 
+    /// The address itself, once it is sure that the page has a link to it.
+    pub(crate) fn link_to(&self, address: &str) -> String {
+        assert!(self.html.contains(&format!("href=\"{address}\"")), "{}", self.html);
+        address.to_owned()
+    }
+
     /// The reference id of an error page.
     pub(crate) fn reference(&self) -> String {
         let rest = self.html.split_once(r#"Reference <code class="copyable">"#).unwrap().1;
@@ -105,7 +113,12 @@ fn unescape(html: &str) -> String {
 impl Browser {
     pub(crate) fn new(app_url: &str) -> Self {
         let http = service_kit::http::client().unwrap();
-        Self { http, app: Url::parse(app_url).unwrap(), jar: BTreeMap::new() }
+        Self { http, app: Url::parse(app_url).unwrap(), jar: BTreeMap::new(), agent: None }
+    }
+
+    /// The same browser, with the same cookies, at another address of the pages.
+    pub(crate) fn at(&self, app_url: &str) -> Self {
+        Self { app: Url::parse(app_url).unwrap(), ..self.clone() }
     }
 
     /// Opens an address, which may lack the origin of the pages.
@@ -157,7 +170,10 @@ impl Browser {
             self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.http.request(method, self.app.join(address).unwrap());
         // Longer than any page may take, so that a page that takes longer is seen as such.
-        let request = request.timeout(Duration::from_secs(30));
+        let mut request = request.timeout(Duration::from_secs(30));
+        if let Some(agent) = &self.agent {
+            request = request.header(USER_AGENT, agent);
+        }
         if pairs.is_empty() { request } else { request.header(COOKIE, pairs.join("; ")) }
     }
 

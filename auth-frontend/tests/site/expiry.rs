@@ -94,17 +94,78 @@ async fn a_token_that_the_service_refuses_ends_the_session_without_a_loop() {
 }
 
 #[tokio::test]
-async fn a_session_opens_with_an_older_key_and_with_no_other() {
+async fn a_session_that_is_used_all_day_ends_after_eight_hours() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    app.set_sessions("Created_At", -8 * 3600 + 120).await;
+    app.age_sessions(60, -29 * 60).await;
+
+    let warned = browser.get("/records").await;
+    let expires: i64 = app.sessions().await[0]["Expires_At"].as_n().unwrap().parse().unwrap();
+    app.set_sessions("Created_At", -8 * 3600).await;
+    app.age_sessions(0, -60).await;
+    let over = browser.get("/records").await;
+
+    assert_eq!(warned.status, 200);
+    warned.assert_shows("You are logged in until");
+    assert!(expires <= jiff::Timestamp::now().as_second() + 120);
+    assert_eq!(over.status, 303);
+}
+
+#[tokio::test]
+async fn an_idle_session_cannot_be_taken_up_again() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    app.age_sessions(0, -30 * 60).await;
+
+    let over = browser.clone().get("/home").await;
+    let still_over = browser.get("/home").await;
+
+    assert_eq!((over.status, still_over.status), (303, 303));
+}
+
+#[tokio::test]
+async fn a_page_says_when_the_login_ends_and_a_renewed_one_goes_on() {
+    let app = TestApp::start().await;
+    app.stack.auth0().set_token_lifetime(Duration::from_mins(4));
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let before = browser.jar["session"].clone();
+
+    let warned = browser.get("/records/new").await;
+    app.stack.auth0().set_token_lifetime(Duration::from_hours(10));
+    let renewed = browser.open(&warned.link_to("/auth/renew")).await;
+    let calm = browser.get("/records/new").await;
+    let of_before = {
+        let mut copy = browser.clone();
+        copy.jar.insert("session".to_owned(), before.clone());
+        copy.get("/home").await
+    };
+
+    warned.assert_shows("for 4 more minutes");
+    assert!(warned.html.contains(r#"<aside class="ending" role="status">"#), "{}", warned.html);
+    assert_eq!((renewed.status, renewed.path()), (200, "/home"));
+    renewed.assert_shows("acme");
+    assert!(calm.html.contains(r#"<aside class="ending after-2"#), "{}", calm.html);
+    calm.assert_shows("Unless you use it, your login ends at");
+    calm.assert_lacks("You are logged in until");
+    assert_ne!(browser.jar["session"], before);
+    assert_eq!(of_before.status, 303);
+    assert_eq!(app.browser().get("/auth/renew").await.location(), "/");
+}
+
+#[tokio::test]
+async fn replacing_a_key_logs_nobody_out_and_dropping_one_only_those_it_sealed() {
     let (old, new) = ("old-".repeat(10), "new-".repeat(10));
     let app = TestApp::start_with(&[("AUTH0_SECRET", &old)]).await;
-    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let mut before = app.logged_in("acme-admin", "acme").await;
 
     let rotated = format!("{new},{old}");
     app.stack.restart(Service::Frontend, &[("AUTH0_SECRET", &rotated)]).await.unwrap();
-    let with_both = browser.get("/home").await;
+    let mut after = app.logged_in("acme-editor", "acme").await;
+    let with_both = [before.get("/home").await.status, after.get("/home").await.status];
     app.stack.restart(Service::Frontend, &[("AUTH0_SECRET", &new)]).await.unwrap();
-    let with_the_new = browser.get("/home").await;
+    let with_the_new = [before.get("/home").await.status, after.get("/home").await.status];
 
-    assert_eq!(with_both.status, 200);
-    assert_eq!(with_the_new.status, 303);
+    assert_eq!(with_both, [200, 200]);
+    assert_eq!(with_the_new, [303, 200]);
 }

@@ -1,5 +1,8 @@
 //! Logging out, for certain.
 
+use std::time::Duration;
+
+use dev_stack::{Fault, FaultProxy, Service};
 use reqwest::Method;
 
 use crate::app::TestApp;
@@ -84,4 +87,71 @@ async fn logging_out_when_the_session_has_ended_is_no_error() {
     start.assert_shows("You are logged out.");
     assert!(!browser.jar.contains_key("session"));
     assert_eq!(next_login.path(), "/u/login", "the provider asks for the password again");
+}
+
+#[tokio::test]
+async fn logging_out_on_one_replica_holds_on_every_other() {
+    let app = TestApp::start_two().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let mut on_the_other = browser.at(&app.stack.url(Service::Frontend.replica(1)));
+    let token = on_the_other.get("/home").await.hidden("csrf_token");
+
+    browser.post("/auth/logout", &[("csrf_token", &token)]).await;
+
+    assert_eq!(on_the_other.get("/home").await.status, 303);
+    let form = [("csrf_token", token.as_str()), ("title", "Too late"), ("category", "Asset")];
+    assert_eq!(on_the_other.post("/records", &form).await.status, 401);
+}
+
+#[tokio::test]
+async fn requests_in_flight_on_two_replicas_never_undo_a_logout() {
+    let app = TestApp::start_two().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let second = app.stack.url(Service::Frontend.replica(1));
+
+    for round in 0..25 {
+        let token = browser.get("/home").await.hidden("csrf_token");
+        // Each request now notes that the session is used.
+        app.age_sessions(20 * 60, -120).await;
+        let (mut one, mut two, mut three) = (browser.clone(), browser.at(&second), browser.clone());
+        let mut leaving = browser.at(&second);
+        let form = [("csrf_token", token.as_str())];
+        tokio::join!(
+            one.get("/home"),
+            two.get("/records"),
+            leaving.post("/auth/logout", &form),
+            three.get("/home"),
+        );
+
+        assert!(app.sessions().await.is_empty(), "round {round}");
+        for mut left in [one, two.at(app.stack.app_url())] {
+            left.jar.clone_from(&browser.jar);
+            assert_eq!(left.get("/home").await.status, 303, "round {round}");
+        }
+        browser.log_in_again("acme", "").await;
+    }
+}
+
+#[tokio::test]
+async fn a_use_that_is_noted_after_the_logout_brings_no_session_back() {
+    let app = TestApp::start().await;
+    let tables = FaultProxy::start(app.stack.dynamodb().port()).await.unwrap();
+    let slow = [("AWS_ENDPOINT_URL_DYNAMODB", tables.url())];
+    let slow = slow.each_ref().map(|(name, url)| (*name, url.as_str()));
+    app.stack.restart(Service::Frontend, &slow).await.unwrap();
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let token = browser.get("/home").await.hidden("csrf_token");
+    app.age_sessions(20 * 60, -120).await;
+    tables.inject_for("UpdateItem", Fault::Latency(Duration::from_secs(2)));
+
+    let page = browser.get("/home").await;
+    assert_eq!(app.sessions().await.len(), 1);
+    browser.post("/auth/logout", &[("csrf_token", &token)]).await;
+    let at_once = app.sessions().await.len();
+    // The note arrives late, whether anybody still waits for it or not.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+
+    assert_eq!((page.status, at_once), (200, 0));
+    assert!(app.sessions().await.is_empty());
+    assert_eq!(browser.get("/home").await.status, 303);
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed, as it should")]
 
 mod app;
+mod backchannel;
 mod browser;
 mod expiry;
 mod forms;
@@ -16,4 +17,5 @@ mod outages;
 mod preflight;
 mod process;
 mod records;
+mod sessions;
 mod statuses;

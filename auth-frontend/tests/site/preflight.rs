@@ -74,7 +74,15 @@ async fn where_all_is_as_it_must_be_the_frontend_can_run_and_nothing_has_changed
     let rights: Vec<_> =
         found.states.keys().filter_map(|what| what.split_once(": dynamodb:")).collect();
     let sessions = |right| ("table sessions", right);
-    assert_eq!(rights, ["DeleteItem", "GetItem", "PutItem", "UpdateItem"].map(sessions));
+    let used = [
+        "DeleteItem",
+        "GetItem",
+        "PutItem",
+        "Query of index by-person",
+        "Query of index by-sid",
+        "UpdateItem",
+    ];
+    assert_eq!(rights, used.map(sessions));
     for what in [app.callback().as_str(), "login: client secret"] {
         assert_eq!(found.states[what], "ok");
     }

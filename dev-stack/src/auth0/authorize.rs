@@ -283,6 +283,10 @@ fn complete(
         used: false,
     };
     everything.codes.insert(code.clone(), issued);
+    let ours = everything.sessions.values_mut().find(|known| known.sid == session.sid);
+    if let Some(ours) = ours {
+        ours.clients.insert(request.client.id.clone());
+    }
     http::found(&http::with_query(
         &request.redirect_uri,
         &[("code", Some(&code)), ("state", state)],

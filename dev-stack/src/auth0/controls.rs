@@ -7,10 +7,11 @@ use serde_json::Value;
 
 use super::{
     Auth0, Endpoint, FailureMode, Membership,
+    backchannel::{self, Notice},
     http::with_query,
     keys::random_text,
     options::{Organization, User},
-    tenant::{Grant, Invitation, Tenant},
+    tenant::{Grant, Invitation, SsoSession, Tenant},
     tokens,
 };
 use crate::Error;
@@ -122,9 +123,36 @@ impl Auth0 {
         self.tenant.lock().token_lifetime = lifetime;
     }
 
-    /// Ends every login session here; sessions at applications are theirs.
+    /// Ends every login session here, as if all had run out; applications are not told.
     pub fn end_sessions(&self) {
         self.tenant.lock().sessions.clear();
+    }
+
+    /// Ends every login session of a person here, as an administrator does, and tells the
+    /// applications. Gives the status of each answer; 0 where there was none.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a stranger.
+    pub async fn revoke_sessions(&self, username: &str) -> Result<Vec<u16>, Error> {
+        find_user(&self.tenant, username)?;
+        Ok(backchannel::send(revoke(&self.tenant, Some(username))).await)
+    }
+
+    /// The header of logout tokens: RS256, `logout+jwt` and the current key.
+    #[must_use]
+    pub fn logout_header(&self) -> Value {
+        tokens::logout_header(&self.tenant.lock())
+    }
+
+    /// The claims of a logout token for the first web client, for tests that change them before
+    /// signing.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a stranger.
+    pub fn logout_claims(&self, username: &str, sid: &str) -> Result<Value, Error> {
+        let user = find_user(&self.tenant, username)?;
+        let client = self.tenant.options.web_clients.first().map(|client| client.id.as_str());
+        Ok(tokens::logout(&self.tenant, client.unwrap_or_default(), &user.id, sid))
     }
 
     /// Takes somebody out of an organization. Tokens they have stay good until they expire.
@@ -192,6 +220,17 @@ impl Auth0 {
             family: String::new(),
         })
     }
+}
+
+/// Ends the login sessions of a person, or of everybody, and gives what applications must be told.
+pub(super) fn revoke(tenant: &Tenant, username: Option<&str>) -> Vec<Notice> {
+    let mut state = tenant.lock();
+    let is_meant = |session: &SsoSession| {
+        username.is_none_or(|username| session.user.username.eq_ignore_ascii_case(username))
+    };
+    let ended: Vec<_> =
+        state.sessions.extract_if(|_, session| is_meant(session)).map(|(_, ended)| ended).collect();
+    backchannel::notices(tenant, &state, &ended)
 }
 
 /// Makes an invitation and gives its link.

@@ -24,8 +24,8 @@ use serde_json::json;
 use url::Url;
 
 use super::{
-    Auth0Options, Endpoint, FailureMode, Membership,
-    controls::{find_organization, find_user, invite},
+    Auth0Options, Endpoint, FailureMode, Membership, backchannel,
+    controls::{find_organization, find_user, invite, revoke},
     http::Parameters,
     pages::{self, Escaped},
     tenant::Tenant,
@@ -93,10 +93,7 @@ async fn act(
             tenant.lock().failures.clear();
             Ok("Every endpoint works again".to_owned())
         }
-        "end-sessions" => {
-            tenant.lock().sessions.clear();
-            Ok("Every login session here is over".to_owned())
-        }
+        "end-sessions" => end_sessions(&tenant, &form),
         _ => return (StatusCode::NOT_FOUND, "There is no such action; see /local").into_response(),
     };
     let (status, text) = match done {
@@ -154,6 +151,17 @@ fn remove_member(tenant: &Tenant, form: &Parameters) -> Result<String, String> {
         tenant.save(&state)?;
         Ok(format!("{username} is not a member of {organization}"))
     })
+}
+
+fn end_sessions(tenant: &Tenant, form: &Parameters) -> Result<String, String> {
+    let username = form.get("username");
+    if let Some(username) = username {
+        find_user(tenant, username).map_err(|error| error.chain())?;
+    }
+    let notices = revoke(tenant, username);
+    let told = notices.len();
+    backchannel::send_later(notices);
+    Ok(format!("Their login sessions here are over; applications are told of {told}"))
 }
 
 fn change_keys(tenant: &Tenant, rotates: bool) -> Result<String, String> {
@@ -263,5 +271,5 @@ const FORMS: &[(&str, &str, &[&str])] = &[
     ("token-lifetime", "Set the token lifetime", &["seconds"]),
     ("rotate-keys", "Rotate the signing key", &[]),
     ("revoke-old-keys", "Stop publishing old keys", &[]),
-    ("end-sessions", "End all login sessions", &[]),
+    ("end-sessions", "End the login sessions of a person, or of everybody", &["username"]),
 ];

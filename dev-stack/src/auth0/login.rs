@@ -1,6 +1,7 @@
 //! The login pages: the organization, then username and password.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -107,6 +108,7 @@ pub(super) async fn log_in(
         sid: random_text(24),
         logged_in_at: tokens::now(),
         confirmation: random_text(24),
+        clients: BTreeSet::new(),
     };
     everything.sessions.insert(cookie.clone(), session);
     if let Some(transaction) = everything.transactions.get_mut(id) {

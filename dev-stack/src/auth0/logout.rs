@@ -1,4 +1,5 @@
-//! `/oidc/logout` and `/v2/logout`: the end of the login session.
+//! `/oidc/logout` and `/v2/logout`: the end of the login session, of which all applications hear
+//! that were logged in to.
 //!
 //! Source: "Log Users Out of Auth0 with OIDC Endpoint" in the Auth0 docs.
 
@@ -12,6 +13,7 @@ use axum::{
 };
 
 use super::{
+    backchannel,
     http::{self, Parameters, SESSION_COOKIE},
     options::WebClient,
     pages::{self, Escaped, Problem},
@@ -103,7 +105,11 @@ fn finish(
     state: Option<&str>,
 ) -> Response {
     if let Some(value) = http::cookie(headers, SESSION_COOKIE) {
-        tenant.lock().sessions.remove(value);
+        let mut state = tenant.lock();
+        let ended = state.sessions.remove(value);
+        let notices = backchannel::notices(tenant, &state, ended.as_slice());
+        drop(state);
+        backchannel::send_later(notices);
     }
     let mut response = match destination {
         Some(destination) => http::found(&http::with_query(destination, &[("state", state)])),

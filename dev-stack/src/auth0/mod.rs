@@ -3,6 +3,7 @@
 //! its options.
 
 mod authorize;
+mod backchannel;
 mod client_auth;
 mod controls;
 mod discovery;

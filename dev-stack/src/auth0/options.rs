@@ -133,6 +133,8 @@ pub struct WebClient {
     pub logout_urls: Vec<String>,
     /// Its "Application Login URI", which invitation links lead to.
     pub login_url: String,
+    /// Its "Back-Channel Logout URI", of plain http, which hears of sessions that have ended.
+    pub backchannel_logout_url: Option<String>,
 }
 
 /// A program that gets tokens by client credentials, always for one organization.

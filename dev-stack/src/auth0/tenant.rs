@@ -2,7 +2,7 @@
 //! await. No HTTP here.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -74,6 +74,8 @@ pub(super) struct SsoSession {
     pub(super) logged_in_at: i64,
     /// Ties the logout confirmation to this session.
     pub(super) confirmation: String,
+    /// The ids of the applications that were logged in to.
+    pub(super) clients: BTreeSet<String>,
 }
 
 /// A login under way.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::{
+    keys::random_text,
     options::{MachineClient, Organization},
     tenant::{Grant, State, Tenant},
 };
@@ -17,7 +18,10 @@ use super::{
 /// Scopes that are claims about the person and not permissions of an API.
 const IDENTITY_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
-/// The header that every token of ours has.
+/// How long a logout token is good for.
+const LOGOUT_LIFETIME: Duration = Duration::from_mins(2);
+
+/// The header that access and ID tokens have.
 pub(super) fn header(state: &State) -> Value {
     json!({ "alg": "RS256", "typ": "JWT", "kid": state.keys.kid() })
 }
@@ -87,6 +91,25 @@ pub(super) fn id(tenant: &Tenant, grant: &Grant, nonce: Option<&str>) -> Value {
         claims.insert("auth_time".to_owned(), json!(auth_time));
     }
     with_times(Value::Object(claims), tenant.options.id_token_lifetime)
+}
+
+/// The header of logout tokens.
+pub(super) fn logout_header(state: &State) -> Value {
+    json!({ "alg": "RS256", "typ": "logout+jwt", "kid": state.keys.kid() })
+}
+
+/// The claims of a logout token, which is good for two minutes.
+pub(super) fn logout(tenant: &Tenant, client_id: &str, subject: &str, sid: &str) -> Value {
+    let claims = json!({
+        "iss": tenant.issuer,
+        "sub": subject,
+        "aud": client_id,
+        "jti": random_text(18),
+        "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+        "trace_id": random_text(12),
+        "sid": sid,
+    });
+    with_times(claims, LOGOUT_LIFETIME)
 }
 
 /// What the scopes of the grant tell about the person.

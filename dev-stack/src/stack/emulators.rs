@@ -31,6 +31,9 @@ pub struct EmulatorOptions {
     /// The origin of the pages, without a slash at its end; `None` means
     /// `http://localhost:<port>`.
     pub app_url: Option<String>,
+    /// The origin of the pages as Auth0 reaches it, for back-channel logout; `None` means as browsers
+    /// do.
+    pub app_url_here: Option<String>,
 }
 
 /// The outside world.
@@ -54,19 +57,25 @@ impl Emulators {
     /// # Errors
     /// What the first that does not start says.
     pub async fn start(options: EmulatorOptions) -> Result<Self, Error> {
-        let EmulatorOptions { ports, bind, storage, open_controls, issuer, app_url } = options;
+        let EmulatorOptions { ports, bind, storage, open_controls, issuer, app_url, app_url_here } =
+            options;
         let at = |port| SocketAddr::new(bind, port);
         let default_url = || format!("http://localhost:{}", ports.app);
         let app_url = app_url.map_or_else(default_url, |url| url.trim_end_matches('/').to_owned());
         let lock = storage::lock(&storage)?;
         let secrets = Secrets::open(&storage.child("secrets"))?;
-        let auth0 = Auth0::start(Auth0Options {
+        let mut auth0 = Auth0Options {
             address: at(ports.auth0),
             issuer,
             storage: storage.child("auth0"),
             open_controls,
             ..Auth0Options::sample(&app_url)
-        });
+        };
+        if let Some(origin) = app_url_here {
+            let url = samples::backchannel_logout_url(origin.trim_end_matches('/'));
+            auth0.web_clients[0].backchannel_logout_url = Some(url);
+        }
+        let auth0 = Auth0::start(auth0);
         let dynamodb = DynamoDb::start_at(storage.child("dynamodb"), at(ports.dynamodb));
         let sqs = Sqs::start_at(storage.child("sqs"), at(ports.sqs));
         let (auth0, dynamodb, sqs) = (auth0.await?, dynamodb.await?, sqs.await?);

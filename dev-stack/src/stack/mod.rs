@@ -69,6 +69,7 @@ impl StackOptions {
                 open_controls: false,
                 issuer: None,
                 app_url: None,
+                app_url_here: None,
             },
             binaries: binaries_beside_this_program()?,
             records_replicas: 1,

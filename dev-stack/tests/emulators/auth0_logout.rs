@@ -1,7 +1,10 @@
 //! The end of the login session, and where the browser may go afterwards.
 
-use dev_stack::{Auth0, samples};
+use axum::{Form, Router, http::HeaderMap, routing::post};
+use dev_stack::{Auth0, Auth0Options, samples};
 use reqwest::StatusCode;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::mpsc};
 use url::form_urlencoded;
 
 use crate::browser::{self, Browser, Landed, exchange, hidden, request, token, verified};
@@ -15,7 +18,10 @@ struct LoggedIn {
 
 impl LoggedIn {
     async fn new() -> Self {
-        let auth0 = browser::auth0().await;
+        Self::at(browser::auth0().await).await
+    }
+
+    async fn at(auth0: Auth0) -> Self {
         let browser = Browser::new(&auth0);
         let back = browser.log_in(&request("acme"), "acme-admin").await.app();
         let (_, tokens) = token(&auth0, &exchange(&back["code"])).await;
@@ -103,4 +109,41 @@ async fn a_logout_without_a_session_goes_home_at_once() {
     let landed = browser.open(&format!("/oidc/logout?{query}")).await;
 
     assert!(matches!(landed, Landed::App(_)), "{landed:?}");
+}
+
+#[tokio::test]
+async fn an_application_hears_of_each_session_that_ends() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/told", listener.local_addr().unwrap());
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let hear = async move |headers: HeaderMap, Form(form): Form<Vec<(String, String)>>| {
+        tell.send((headers, form)).unwrap();
+        StatusCode::NO_CONTENT
+    };
+    let application = Router::new().route("/told", post(hear));
+    tokio::spawn(async move { axum::serve(listener, application).await.unwrap() });
+    let mut options = Auth0Options::sample(browser::APP);
+    options.web_clients[0].backchannel_logout_url = Some(url);
+    let user = LoggedIn::at(Auth0::start(options).await.unwrap()).await;
+
+    let answers = user.auth0.revoke_sessions("acme-admin").await.unwrap();
+    let again = user.auth0.revoke_sessions("acme-admin").await.unwrap();
+
+    assert_eq!(answers, [204]);
+    assert!(again.is_empty());
+    assert!(user.is_over().await);
+    let (headers, form) = told.recv().await.unwrap();
+    assert!(!headers.contains_key("cookie"));
+    let (name, token) = &form[0];
+    assert_eq!((name.as_str(), form.len()), ("logout_token", 1));
+    let header = jsonwebtoken::decode_header(token).unwrap();
+    assert_eq!(header.typ.as_deref(), Some("logout+jwt"));
+    let claims = browser::claims(&user.auth0, token, samples::WEB_CLIENT_ID).await;
+    assert_eq!(claims["sid"], user.sid);
+    assert!(claims["sub"].as_str().unwrap().starts_with("auth0|"));
+    let event = "http://schemas.openid.net/event/backchannel-logout";
+    assert_eq!(claims["events"], json!({ event: {} }));
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 120);
+    assert!(claims["jti"].is_string() && claims["nonce"] == Value::Null);
+    assert!(user.auth0.revoke_sessions("nobody").await.is_err());
 }

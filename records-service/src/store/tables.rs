@@ -30,14 +30,14 @@ pub(crate) fn records(name: &str) -> TableShape<'_> {
         name,
         hash: "Organization_ID",
         range: Some("Record_ID"),
-        index: None,
+        indexes: &[],
         expiry: Some("Expires_At"),
     }
 }
 
 /// The table of events that are committed and not yet on the queue.
 pub(crate) fn outbox(name: &str) -> TableShape<'_> {
-    TableShape { name, hash: "Shard", range: Some("Event_ID"), index: None, expiry: None }
+    TableShape { name, hash: "Shard", range: Some("Event_ID"), indexes: &[], expiry: None }
 }
 
 /// The table of the audit trail.
@@ -46,12 +46,12 @@ pub(crate) fn trail(name: &str) -> TableShape<'_> {
         name,
         hash: "Organization_ID",
         range: Some("Event_ID"),
-        index: Some(IndexShape {
+        indexes: &[IndexShape {
             name: "by-record",
             hash: "Organization_ID",
             range: Some("Record_Version"),
             whole_rows: true,
-        }),
+        }],
         expiry: None,
     }
 }
@@ -115,7 +115,7 @@ impl Provisioner {
                 .build();
             create = create.attribute_definitions(definition.expect("it has a name and a type"));
         }
-        if let Some(index) = &shape.index {
+        for index in shape.indexes {
             let projection =
                 if index.whole_rows { ProjectionType::All } else { ProjectionType::KeysOnly };
             let index = GlobalSecondaryIndex::builder()
@@ -248,7 +248,7 @@ fn is_protected(table: &TableDescription) -> bool {
 
 /// The attributes of all keys, each once.
 fn key_attributes(shape: &TableShape<'_>) -> Vec<&'static str> {
-    let index = shape.index.iter().flat_map(|index| [Some(index.hash), index.range]);
+    let index = shape.indexes.iter().flat_map(|index| [Some(index.hash), index.range]);
     let mut attributes: Vec<_> =
         [Some(shape.hash), shape.range].into_iter().chain(index).flatten().collect();
     attributes.sort_unstable();

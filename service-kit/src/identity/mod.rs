@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub use verifier::{Verifier, VerifierSettings, VerifyError};
+pub use verifier::{EndedAtIssuer, Logout, Verifier, VerifierSettings, VerifyError};
 
 /// The caller's organization, as its access token names it.
 ///

@@ -1,6 +1,8 @@
 //! Verifies access tokens and makes callers of them. Its rules are those of RFC 9068 and RFC 8725
 //! as far as Auth0's tokens follow them.
 
+mod logout;
+
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -13,6 +15,8 @@ use quick_cache::sync::Cache;
 use url::Url;
 
 use crate::{config::Environment, refreshed::FetchMetrics};
+
+pub use logout::{EndedAtIssuer, Logout};
 
 use super::{
     Caller,

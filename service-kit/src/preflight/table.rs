@@ -34,6 +34,8 @@ pub enum Right {
     GetItem,
     /// Reads rows of a partition.
     Query,
+    /// Reads keys or rows of a partition of an index.
+    QueryIndex(IndexShape),
     /// Writes a row, alone or in a transaction.
     PutItem,
     /// Changes a row.
@@ -45,9 +47,16 @@ pub enum Right {
 }
 
 impl Right {
-    /// Its name for IAM.
-    fn action(self) -> String {
-        format!("dynamodb:{self:?}")
+    /// The operation, which is also its name for IAM.
+    fn operation(self) -> &'static str {
+        match self {
+            Self::GetItem => "GetItem",
+            Self::Query | Self::QueryIndex(_) => "Query",
+            Self::PutItem => "PutItem",
+            Self::UpdateItem => "UpdateItem",
+            Self::DeleteItem => "DeleteItem",
+            Self::BatchWriteItem => "BatchWriteItem",
+        }
     }
 }
 
@@ -166,10 +175,9 @@ impl Look<'_> {
         }
         let differences = self.used.shape.differences(table);
         let differences = differences.into_iter().map(|difference| self.mended(&difference));
-        let ours = self.used.shape.index.map(|index| index.name);
         let unfinished = table.global_secondary_indexes().iter().filter(|index| {
             matches!(index.index_status(), Some(IndexStatus::Creating | IndexStatus::Deleting))
-                && index.index_name() == ours
+                && self.used.shape.indexes.iter().any(|ours| index.index_name() == Some(ours.name))
         });
         let unfinished = unfinished.map(|index| {
             let name = index.index_name().unwrap_or_default();
@@ -186,8 +194,9 @@ impl Look<'_> {
                 let variable = self.used.variable;
                 (format!("a key cannot be changed, name another table in {variable}"), None)
             }
-            Difference::NoIndex(_) => {
-                let index = self.used.shape.index.as_ref().map(|index| {
+            Difference::NoIndex(name) => {
+                let index = self.used.shape.indexes.iter().find(|index| index.name == *name);
+                let index = index.map(|index| {
                     let attributes = [Some(index.hash), index.range].into_iter().flatten();
                     let attributes: Vec<_> = attributes
                         .map(|name| format!("AttributeName={name},AttributeType=S"))
@@ -297,9 +306,17 @@ impl Look<'_> {
     }
 
     async fn try_right(&self, right: Right) -> Finding {
+        let action = format!("dynamodb:{}", right.operation());
+        let (what, arn) = match right {
+            Right::QueryIndex(index) => {
+                let what = format!("{}: {action} of index {}", self.what, index.name);
+                (what, format!("{}/index/{}", self.arn, index.name))
+            }
+            _ => (format!("{}: {action}", self.what), self.arn.clone()),
+        };
         match self.call(right).await {
-            Ok(()) => Finding::ok(format!("{}: {}", self.what, right.action())),
-            Err(obstacle) => self.finding(&format!("{right:?}"), obstacle),
+            Ok(()) => Finding::ok(what),
+            Err(obstacle) => obstacle.finding(what, &action, &arn, "the table is not there"),
         }
     }
 
@@ -317,10 +334,15 @@ impl Look<'_> {
                 let call = client.get_item().table_name(name).set_key(Some(key()));
                 judge(call.send().await, &[]).map(|_| ())
             }
-            Right::Query => {
+            Right::Query | Right::QueryIndex(_) => {
+                let (index, hash) = match right {
+                    Right::QueryIndex(index) => (Some(index.name.to_owned()), index.hash),
+                    _ => (None, hash),
+                };
                 let call = client
                     .query()
                     .table_name(name)
+                    .set_index_name(index)
                     .limit(1)
                     .key_condition_expression("#key = :nobody")
                     .expression_attribute_names("#key", hash)

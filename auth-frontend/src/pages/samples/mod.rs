@@ -27,7 +27,13 @@ fn chrome() -> Chrome {
         can_create: true,
         can_read_audit: true,
         csrf_token: "kQ3v-8Zb1m".into(),
+        ending: Ending::new(at("2026-11-23T20:34:00Z"), false, 30 * 60),
     }
+}
+
+/// In the last minutes of a session.
+fn ending(is_final: bool) -> Chrome {
+    Chrome { ending: Ending::new(at("2026-11-23T20:08:00Z"), is_final, 4 * 60), ..chrome() }
 }
 
 fn viewer() -> Chrome {
@@ -148,8 +154,43 @@ pub(super) fn homes() -> Vec<Home> {
         Home { chrome: chrome(), latest: Some(latest) },
         Home { chrome: viewer(), latest: Some(vec![]) },
         Home { chrome: chrome(), latest: None },
+        Home { chrome: ending(true), latest: Some(vec![]) },
+        Home { chrome: ending(false), latest: Some(vec![]) },
         Home { chrome: Chrome { can_read: false, can_create: false, ..chrome() }, latest: None },
         Home { chrome: hostile_chrome(), latest: Some(hostile) },
+    ]
+}
+
+pub(super) fn sessions() -> Vec<YourSessions> {
+    let entry = |device: &str, organization: &str| SessionEntry {
+        handle: "pTq0xD3Yk1m2".into(),
+        is_this: false,
+        device: device.into(),
+        organization: organization.into(),
+        began_at: at("2026-11-23T07:58:00Z"),
+        last_used_at: at("2026-11-23T13:02:00Z"),
+        idle_end: Some(at("2026-11-23T13:32:00Z")),
+        final_end: at("2026-11-23T15:58:00Z"),
+    };
+    let this = SessionEntry { is_this: true, ..entry("Firefox on Windows", "Acme Corporation") };
+    let others = [
+        SessionEntry { idle_end: None, ..entry("Safari on iPhone", "Acme Corporation") },
+        entry("Chrome on Linux", "Globex"),
+    ];
+    let hostile = SessionEntry { handle: ATTRIBUTE.into(), ..entry(SCRIPT, ATTRIBUTE) };
+    let done = Some(SessionsDone::OneEnded);
+    vec![
+        YourSessions { chrome: chrome(), done: None, sessions: vec![this.clone()] },
+        YourSessions {
+            chrome: chrome(),
+            done,
+            sessions: [this.clone()].into_iter().chain(others).collect(),
+        },
+        YourSessions {
+            chrome: hostile_chrome(),
+            done: Some(SessionsDone::OthersEnded),
+            sessions: vec![this, hostile],
+        },
     ]
 }
 
@@ -177,6 +218,7 @@ pub(super) fn errors() -> Vec<ErrorPage> {
         Problem::Forbidden,
         Problem::PageNotFound,
         Problem::RecordNotFound,
+        Problem::SessionNotFound,
         Problem::MethodNotAllowed,
         Problem::TooLarge,
         Problem::Busy(1),

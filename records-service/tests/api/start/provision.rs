@@ -133,7 +133,10 @@ async fn a_table_without_its_index_is_named() {
 
     let error = failure(&mut account.provision());
 
-    assert_eq!(error, "the table sessions exists, but it has no index by-sid");
+    assert_eq!(
+        error,
+        "the table sessions exists, but it has no index by-sid, and it has no index by-person"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

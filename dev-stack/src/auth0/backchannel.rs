@@ -1,0 +1,93 @@
+//! Back-channel logout: tells the applications that somebody has logged in to that the login session
+//! here is over.
+//!
+//! Source: OpenID Connect Back-Channel Logout 1.0, sections 2.4 and 2.5; "OIDC Back-Channel Logout"
+//! in the Auth0 docs.
+
+use std::{io, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use url::{Url, form_urlencoded};
+
+use super::{
+    tenant::{SsoSession, State, Tenant},
+    tokens,
+};
+
+/// How long an application may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Only the status of an answer counts.
+const ANSWER_LIMIT: u64 = 4096;
+
+/// One request to one application.
+pub(super) struct Notice {
+    url: Url,
+    body: String,
+}
+
+/// What the applications must be told of sessions that have ended. Those without a back-channel
+/// logout URL are told nothing.
+pub(super) fn notices(tenant: &Tenant, state: &State, ended: &[SsoSession]) -> Vec<Notice> {
+    let told = ended.iter().flat_map(|session| {
+        let clients = session.clients.iter().filter_map(|id| tenant.web_client(id));
+        clients.filter_map(move |client| {
+            let url = Url::parse(client.backchannel_logout_url.as_deref()?).ok()?;
+            let claims = tokens::logout(tenant, &client.id, &session.user.id, &session.sid);
+            let token = state.keys.sign(&tokens::logout_header(state), &claims);
+            let body = form_urlencoded::Serializer::new(String::new())
+                .append_pair("logout_token", &token)
+                .finish();
+            Some(Notice { url, body })
+        })
+    });
+    told.collect()
+}
+
+/// Sends them without anybody waiting, as Auth0 does when somebody logs out.
+pub(super) fn send_later(notices: Vec<Notice>) {
+    if !notices.is_empty() {
+        tokio::spawn(async move { send(notices).await });
+    }
+}
+
+/// Sends them, and gives the status of each answer; 0 where there is none.
+pub(super) async fn send(notices: Vec<Notice>) -> Vec<u16> {
+    join_all(notices.iter().map(|notice| async {
+        let answered = tokio::time::timeout(PATIENCE, post(notice)).await;
+        match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::debug!(url = %notice.url, %error, "no answer to a logout token");
+                0
+            }
+        }
+    }))
+    .await
+}
+
+async fn post(notice: &Notice) -> io::Result<u16> {
+    let Notice { url, body } = notice;
+    let unusable = || io::Error::from(io::ErrorKind::InvalidInput);
+    if url.scheme() != "http" {
+        return Err(unusable());
+    }
+    let host = url.host_str().ok_or_else(unusable)?;
+    let port = url.port_or_known_default().ok_or_else(unusable)?;
+    let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let request = format!(
+        "POST {} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+        url.path(),
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    status.ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
