@@ -9,7 +9,7 @@ use super::{
     Auth0, Endpoint, FailureMode, Membership,
     backchannel::{self, Notice},
     http::with_query,
-    keys::random_text,
+    keys::{Algorithm, random_text},
     options::{Organization, User},
     tenant::{Grant, Invitation, SsoSession, Tenant},
     tokens,
@@ -82,6 +82,13 @@ impl Auth0 {
         self.tenant.lock().keys.sign(header, claims)
     }
 
+    /// The current key's signature over any bytes, for tokens of a shape that [`Auth0::sign`] does
+    /// not make.
+    #[must_use]
+    pub fn signature(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+        self.tenant.lock().keys.signature(algorithm, message)
+    }
+
     /// The JWK set as it is published now.
     #[must_use]
     pub fn jwks(&self) -> Value {
@@ -116,6 +123,12 @@ impl Auth0 {
     /// Ends all failures.
     pub fn recover(&self) {
         self.tenant.lock().failures.clear();
+    }
+
+    /// How many requests an endpoint has had, failed ones too.
+    #[must_use]
+    pub fn requests(&self, endpoint: Endpoint) -> usize {
+        self.tenant.lock().requests.get(&endpoint).copied().unwrap_or_default()
     }
 
     /// How long access tokens issued from now on are good for.

@@ -1,5 +1,5 @@
 //! Failures on demand: what each endpoint does instead of its work while a test or a developer
-//! wants it to fail.
+//! wants it to fail. Its requests are counted on the way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -67,12 +67,13 @@ impl Endpoint {
     }
 }
 
-/// The middleware of one endpoint: fails in its place, or lets it work.
+/// The middleware of one endpoint: counts the request, and fails in its place or lets it work.
 pub(super) async fn interfere(
     State((tenant, endpoint)): State<(Arc<Tenant>, Endpoint)>,
     request: Request,
     next: Next,
 ) -> Response {
+    *tenant.lock().requests.entry(endpoint).or_default() += 1;
     match tenant.failure(endpoint) {
         None => next.run(request).await,
         Some(FailureMode::Delay(time)) => {

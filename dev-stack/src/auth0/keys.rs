@@ -6,7 +6,8 @@ use aws_lc_rs::{
     rand::{self, SystemRandom},
     rsa::KeySize,
     signature::{
-        KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RsaKeyPair, UnparsedPublicKey,
+        KeyPair as _, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384,
+        RSA_PSS_SHA256, RsaEncoding, RsaKeyPair, UnparsedPublicKey,
     },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -20,6 +21,27 @@ pub(super) fn random_text(bytes: usize) -> String {
     let mut buffer = vec![0; bytes];
     rand::fill(&mut buffer).expect("the system has a source of randomness");
     BASE64URL.encode(buffer)
+}
+
+/// How a key signs. Our own tokens are RS256.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    /// PKCS #1 v1.5 with SHA-256.
+    Rs256,
+    /// PKCS #1 v1.5 with SHA-384.
+    Rs384,
+    /// PSS with SHA-256.
+    Ps256,
+}
+
+impl Algorithm {
+    fn encoding(self) -> &'static dyn RsaEncoding {
+        match self {
+            Self::Rs256 => &RSA_PKCS1_SHA256,
+            Self::Rs384 => &RSA_PKCS1_SHA384,
+            Self::Ps256 => &RSA_PSS_SHA256,
+        }
+    }
 }
 
 /// One RSA key of 2048 bits.
@@ -72,11 +94,16 @@ impl SigningKey {
             BASE64URL.encode(header.to_string()),
             BASE64URL.encode(claims.to_string())
         );
+        let signature = self.signature(Algorithm::Rs256, signed.as_bytes());
+        format!("{signed}.{}", BASE64URL.encode(signature))
+    }
+
+    fn signature(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+            .sign(algorithm.encoding(), &SystemRandom::new(), message, &mut signature)
             .expect("an RSA key of 2048 bits signs any message");
-        format!("{signed}.{}", BASE64URL.encode(signature))
+        signature
     }
 
     fn has_signed(&self, message: &[u8], signature: &[u8]) -> bool {
@@ -132,6 +159,10 @@ impl KeyRing {
 
     pub(super) fn sign(&self, header: &Value, claims: &Value) -> String {
         self.current.sign(header, claims)
+    }
+
+    pub(super) fn signature(&self, algorithm: Algorithm, message: &[u8]) -> Vec<u8> {
+        self.current.signature(algorithm, message)
     }
 
     /// The claims of a token that one of the published keys signed. Expiry is not looked at.

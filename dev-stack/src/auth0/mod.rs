@@ -31,6 +31,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 pub use failures::{Endpoint, FailureMode};
+pub use keys::Algorithm;
 pub use options::{Api, Auth0Options, MachineClient, Membership, Organization, User, WebClient};
 
 use crate::{Error, ports, server::Server};

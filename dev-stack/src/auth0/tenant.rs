@@ -45,6 +45,7 @@ pub(super) struct State {
     /// Failed logins in a row by username.
     pub(super) failed_logins: HashMap<String, (u32, Instant)>,
     pub(super) failures: HashMap<Endpoint, FailureMode>,
+    pub(super) requests: HashMap<Endpoint, usize>,
 }
 
 /// What survives a restart.
@@ -163,6 +164,7 @@ impl Tenant {
             opaque_tokens: HashMap::new(),
             failed_logins: HashMap::new(),
             failures: HashMap::new(),
+            requests: HashMap::new(),
         };
         let tenant = Self { issuer, options, file, state: Mutex::new(state) };
         if is_new {

@@ -1,11 +1,9 @@
-//! Who is let in, and to what.
+//! What people and programs are let in to.
 
-use std::time::Duration;
-
-use dev_stack::auth0::{Endpoint, FailureMode};
-use records_proto::v1::{self as pb, records_service_client::RecordsServiceClient};
-use serde_json::json;
-use tonic::{Code, Request};
+use dev_stack::samples;
+use records_proto::v1 as pb;
+use serde_json::{Value, json};
+use tonic::Code;
 use tonic_types::StatusExt;
 
 use crate::app::{TestApp, reason};
@@ -28,165 +26,6 @@ async fn a_viewer_reads_and_does_not_create() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_gets_in_without_a_good_token_of_an_organization() {
-    let app = TestApp::start().await;
-    let claims = app.auth0.user_claims("acme-admin", "acme").unwrap();
-    let header = app.auth0.header();
-    let with = |name: &str, value: serde_json::Value| {
-        let mut claims = claims.clone();
-        claims[name] = value;
-        app.auth0.sign(&header, &claims)
-    };
-    let without = |name: &str| {
-        let mut claims = claims.clone();
-        claims.as_object_mut().unwrap().remove(name);
-        app.auth0.sign(&header, &claims)
-    };
-    let good = app.auth0.sign(&header, &claims);
-    assert!(app.with_token(&good).list(0, "").await.is_ok());
-    let id_token = app.auth0.id_token_claims("acme-admin", "acme").unwrap();
-    let flipped = if good.ends_with('A') { "B" } else { "A" };
-
-    let refused = [
-        ("no token", String::new()),
-        ("nonsense", "abc".to_owned()),
-        (
-            "a changed signature",
-            format!("{}{flipped}{}", &good[..good.len() - 10], &good[good.len() - 9..]),
-        ),
-        ("expired", with("exp", json!(1_700_000_000))),
-        ("not valid yet", with("nbf", json!(4_000_000_000_u64))),
-        ("no expiry", without("exp")),
-        ("no subject", without("sub")),
-        ("another issuer", with("iss", json!("https://evil.example/"))),
-        (
-            "the issuer without its slash",
-            with("iss", json!(app.auth0.issuer().trim_end_matches('/'))),
-        ),
-        ("a list of issuers", with("iss", json!([app.auth0.issuer()]))),
-        ("another audience", with("aud", json!("https://other.example/api"))),
-        ("no audience", without("aud")),
-        ("no organization", without("org_id")),
-        ("an odd organization", with("org_id", json!("org_acme#x"))),
-        ("an organization that is no text", with("org_id", json!(["org_acme"]))),
-        ("permissions that are null", with("permissions", json!(null))),
-        ("an ID token", app.auth0.sign(&header, &id_token)),
-        ("an ID token for our audience", with("nonce", json!("n"))),
-    ];
-    for (what, token) in refused {
-        let status = app.with_token(&token).list(0, "").await.unwrap_err();
-        assert_eq!(
-            (status.code(), reason(&status).as_str()),
-            (Code::Unauthenticated, "UNAUTHENTICATED"),
-            "{what}"
-        );
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_call_without_any_authorization_is_unauthenticated() {
-    let app = TestApp::start().await;
-    let mut anonymous = RecordsServiceClient::new(app.channel.clone());
-
-    let status = anonymous.list_records(pb::ListRecordsRequest::default()).await.unwrap_err();
-
-    assert_eq!(status.code(), Code::Unauthenticated);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_machine_is_recorded_as_one() {
-    let app = TestApp::start().await;
-    let token = app.auth0.machine_token("acme-machine", "acme").unwrap();
-
-    let creator = app.with_token(&token).create(&[]).await.unwrap().creator.unwrap();
-
-    assert_eq!(creator.kind(), pb::ActorKind::Machine);
-    assert_eq!(creator.id, "acme-machine@clients");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn keys_rotate_without_logging_anybody_out() {
-    let app = TestApp::start().await;
-    let before = app.user("acme-admin", "acme");
-    before.list(0, "").await.unwrap();
-
-    app.auth0.rotate_keys().unwrap();
-    let after = app.user("acme-admin", "acme");
-
-    assert!(before.list(0, "").await.is_ok());
-    assert!(after.list(0, "").await.is_ok());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn unknown_keys_are_asked_for_once_in_a_while_only() {
-    let app = TestApp::start().await;
-    app.user("acme-admin", "acme").list(0, "").await.unwrap();
-    let mut header = app.auth0.header();
-    let claims = app.auth0.user_claims("acme-admin", "acme").unwrap();
-    header["kid"] = json!("no such key");
-    let unknown = app.with_token(&app.auth0.sign(&header, &claims));
-    assert_eq!(unknown.list(0, "").await.unwrap_err().code(), Code::Unauthenticated);
-
-    // The one fetch of this half minute is spent, so a key that the issuer really has made since
-    // then is unknown as well, and the issuer is spared.
-    app.auth0.rotate_keys().unwrap();
-    let rotated = app.user("acme-admin", "acme").list(0, "").await.unwrap_err();
-
-    assert_eq!(rotated.code(), Code::Unauthenticated);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unreachable_issuer_is_unavailable_and_known_keys_serve_on() {
-    let mut app = TestApp::start().await;
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    let other = app.auth0.user_token("acme-viewer", "acme").unwrap();
-    app.with_token(&token).list(0, "").await.unwrap();
-
-    app.auth0.stop().await;
-
-    assert!(app.with_token(&other).list(0, "").await.is_ok());
-    app.kill_and_restart().await;
-    let status = app.with_token(&token).list(0, "").await.unwrap_err();
-    assert_eq!((status.code(), reason(&status).as_str()), (Code::Unavailable, "UNAVAILABLE"));
-    let details = status.get_error_details();
-    assert!(details.retry_info().unwrap().retry_delay.is_some());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_that_has_passed_is_named_as_such() {
-    let app = TestApp::start().await;
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    app.auth0.fail(Endpoint::Jwks, FailureMode::Delay(Duration::from_secs(20)));
-    let mut request = Request::new(pb::ListRecordsRequest::default());
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    request.set_timeout(Duration::from_secs(2));
-
-    let status = RecordsServiceClient::new(app.channel.clone()).list_records(request).await;
-
-    let status = status.unwrap_err();
-    let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
-    assert_eq!((status.code(), reason(&status).as_str()), expected);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_caller_who_gives_up_does_not_end_the_fetch_of_keys_for_the_others() {
-    let app = TestApp::start().await;
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    app.auth0.fail(Endpoint::Jwks, FailureMode::Delay(Duration::from_secs(1)));
-    let mut hasty = Request::new(pb::ListRecordsRequest::default());
-    hasty.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    hasty.set_timeout(Duration::from_millis(300));
-    let refused = RecordsServiceClient::new(app.channel.clone()).list_records(hasty).await;
-    assert!(refused.is_err());
-
-    // The issuer dies as soon as it has answered the one fetch that is under way.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    app.auth0.fail(Endpoint::Jwks, FailureMode::Status(500));
-
-    assert!(app.with_token(&token).list(0, "").await.is_ok());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_token_without_permissions_has_the_defaults_of_a_person_or_the_scope_of_a_machine() {
     let app = TestApp::start_with(&[("DEFAULT_PERMISSIONS", "")]).await;
     let without_permissions = |mut claims: serde_json::Value, scope: &str| {
@@ -203,4 +42,99 @@ async fn a_token_without_permissions_has_the_defaults_of_a_person_or_the_scope_o
     assert_eq!(person.list(0, "").await.unwrap_err().code(), Code::PermissionDenied);
     assert!(machine.list(0, "").await.is_ok());
     assert_eq!(machine.create(&[]).await.unwrap_err().code(), Code::PermissionDenied);
+}
+
+/// What the token endpoint says to a program, status and body.
+async fn client_credentials(
+    app: &TestApp,
+    client: &str,
+    parameters: &[(&str, &str)],
+) -> (u16, Value) {
+    let form: Vec<_> = [("grant_type", "client_credentials"), ("audience", samples::AUDIENCE)]
+        .iter()
+        .chain(parameters)
+        .copied()
+        .collect();
+    let request =
+        service_kit::http::client().unwrap().post(format!("{}oauth/token", app.auth0.issuer()));
+    let request = request.basic_auth(client, Some(samples::MACHINE_SECRET)).form(&form);
+    let answer = request.send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_with_client_credentials_is_recorded_as_a_machine_of_its_one_organization() {
+    let app = TestApp::start().await;
+    let organization = [("organization", samples::ACME)];
+
+    let (status, tokens) = client_credentials(&app, samples::ACME_MACHINE, &organization).await;
+    assert_eq!(status, 200, "{tokens}");
+    let machine = app.with_token(tokens["access_token"].as_str().unwrap());
+    let record = machine.create(&[]).await.unwrap();
+
+    let creator = record.creator.clone().unwrap();
+    assert_eq!(creator.kind(), pb::ActorKind::Machine);
+    assert_eq!(creator.id, "acme-machine@clients");
+    let trail = machine.trail_of(1).await;
+    assert_eq!(trail[0].actor, record.creator);
+    let ada = app.user("acme-admin", "acme");
+    assert_eq!(ada.get(&record.name).await.unwrap(), record);
+    let other = app.with_token(&app.auth0.machine_token("globex-machine", "globex").unwrap());
+    assert_eq!(other.get(&record.name).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(other.list(0, "").await.unwrap().records, []);
+    assert_eq!(other.events(0, "").await.unwrap().events, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_may_do_what_it_was_granted_and_has_asked_for() {
+    let app = TestApp::start().await;
+    let asked = |scope| [("organization", "acme"), ("scope", scope)];
+
+    let (status, tokens) =
+        client_credentials(&app, samples::ACME_MACHINE, &asked("records:read")).await;
+    assert_eq!(status, 200, "{tokens}");
+    let reader = app.with_token(tokens["access_token"].as_str().unwrap());
+    let (beyond, _) = client_credentials(&app, samples::ACME_MACHINE, &asked("forms:manage")).await;
+
+    assert!(reader.list(0, "").await.is_ok());
+    let refused = reader.create(&[]).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    let details = refused.get_error_details();
+    assert_eq!(details.error_info().unwrap().metadata["permission"], "records:create");
+    assert_eq!(reader.events(0, "").await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(beyond, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_without_an_organization_or_of_another_is_refused() {
+    let app = TestApp::start().await;
+
+    let (nowhere, _) = client_credentials(&app, samples::ACME_MACHINE, &[]).await;
+    let elsewhere = [("organization", samples::GLOBEX)];
+    let (elsewhere, _) = client_credentials(&app, samples::ACME_MACHINE, &elsewhere).await;
+    // A tenant can be set up to give such tokens; they are worth nothing here.
+    let mut claims = app.auth0.machine_claims("acme-machine", "acme").unwrap();
+    claims.as_object_mut().unwrap().retain(|name, _| !name.starts_with("org_"));
+    let homeless = app.with_token(&app.auth0.sign(&app.auth0.header(), &claims));
+
+    assert_eq!((nowhere, elsewhere), (400, 403));
+    let status = homeless.list(0, "").await.unwrap_err();
+    let expected = (Code::Unauthenticated, "UNAUTHENTICATED");
+    assert_eq!((status.code(), reason(&status).as_str()), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_is_a_machine_in_the_token_profile_of_rfc_9068_too() {
+    let app = TestApp::start().await;
+    let mut header = app.auth0.header();
+    header["typ"] = json!("at+jwt");
+    let mut claims = app.auth0.machine_claims("acme-machine", "acme").unwrap();
+    claims.as_object_mut().unwrap().remove("gty");
+    claims["client_id"] = json!(samples::ACME_MACHINE);
+    claims["jti"] = json!("6Q8FPNrwkXJxEmCdzcPdMS");
+    let machine = app.with_token(&app.auth0.sign(&header, &claims));
+
+    let creator = machine.create(&[]).await.unwrap().creator.unwrap();
+
+    assert_eq!(creator.kind(), pb::ActorKind::Machine);
 }

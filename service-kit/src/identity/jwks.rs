@@ -7,6 +7,7 @@ use jsonwebtoken::{
     jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse},
 };
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::{
@@ -50,21 +51,31 @@ pub(crate) type Keys = HashMap<String, Arc<DecodingKey>>;
 /// Where a key set is, below its issuer.
 pub(crate) const PATH: &str = ".well-known/jwks.json";
 
+/// How many callers with an unknown key may wait for the issuer at a time. Each of them takes a
+/// place among the calls in flight, and anybody can name a key that there is not: while the issuer
+/// is slow, they would otherwise take all the places.
+const WAITING: usize = 32;
+
 /// The keys of one issuer.
-pub(super) struct Jwks(Arc<Refreshed<Keys>>);
+pub(super) struct Jwks {
+    keys: Arc<Refreshed<Keys>>,
+    waiting: Semaphore,
+}
 
 impl Jwks {
     pub(super) fn new(client: reqwest::Client, url: Url, metrics: FetchMetrics) -> Self {
-        Self(Refreshed::new("jwks", metrics, move || fetch(client.clone(), url.clone())))
+        let keys = Refreshed::new("jwks", metrics, move || fetch(client.clone(), url.clone()));
+        Self { keys, waiting: Semaphore::new(WAITING) }
     }
 
     /// The key with this id, fetched again where the issuer may have made it since.
     pub(super) async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>, KeyError> {
-        let keys = self.0.get().await.ok_or(KeyError::Unavailable)?;
+        let keys = self.keys.get().await.ok_or(KeyError::Unavailable)?;
         if let Some(key) = keys.get(kid) {
             return Ok(Arc::clone(key));
         }
-        match self.0.newer_than(&keys).await {
+        let _turn = self.waiting.try_acquire().map_err(|_| KeyError::Unavailable)?;
+        match self.keys.newer_than(&keys).await {
             Newer::Value(keys) => keys.get(kid).cloned().ok_or(KeyError::Unknown),
             Newer::Nothing => Err(KeyError::Unknown),
             Newer::Unavailable => Err(KeyError::Unavailable),

@@ -29,10 +29,11 @@ const STALE: Duration = Duration::from_hours(1);
 /// At most one fetch in this time for the sake of what a fresh value lacks, lest a flood of
 /// requests for nonsense turn into a flood on the publisher.
 const LACK_COOLDOWN: Duration = Duration::from_secs(30);
-/// At most one fetch in this time while the publisher does not answer.
+/// At most one fetch in this time while the publisher does not answer, for whatever reason.
 const FAILURE_COOLDOWN: Duration = Duration::from_secs(1);
 
 type Fetch<T> = Box<dyn Fn() -> Pin<Box<dyn Future<Output = Option<T>> + Send>> + Send + Sync>;
+type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
 
 /// Counts fetches and tells the age of what was fetched, by document. A clone counts with it.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +96,7 @@ impl Collector for Ages {
 /// A value that is fetched when it is needed.
 pub struct Refreshed<T> {
     fetch: Fetch<T>,
+    clock: Clock,
     document: &'static str,
     metrics: FetchMetrics,
     state: RwLock<State<T>>,
@@ -106,14 +108,10 @@ struct State<T> {
     value: Option<Arc<T>>,
     fetched: Option<Instant>,
     attempted: Option<Instant>,
+    /// Whether the last fetch that has ended brought nothing.
+    failed: bool,
     /// When the last fetch began for what a fresh value lacked.
     sought: Option<Instant>,
-}
-
-impl<T> State<T> {
-    fn younger_than(&self, age: Duration) -> Option<Arc<T>> {
-        self.value.clone().filter(|_| self.fetched.is_some_and(|at| at.elapsed() < age))
-    }
 }
 
 /// What there is besides a value that lacks something.
@@ -138,13 +136,25 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
     where
         F: Future<Output = Option<T>> + Send + 'static,
     {
+        let fetch: Fetch<T> = Box::new(move || Box::pin(fetch()));
+        Self::by_clock(Box::new(Instant::now), document, metrics, fetch)
+    }
+
+    fn by_clock(
+        clock: Clock,
+        document: &'static str,
+        metrics: FetchMetrics,
+        fetch: Fetch<T>,
+    ) -> Arc<Self> {
         // A rate over a counter that appears with its first failure would not see that failure.
         for succeeded in [true, false] {
             metrics.of(document, succeeded);
         }
-        let state = State { value: None, fetched: None, attempted: None, sought: None };
+        let state =
+            State { value: None, fetched: None, attempted: None, failed: false, sought: None };
         Arc::new(Self {
-            fetch: Box::new(move || Box::pin(fetch())),
+            fetch,
+            clock,
             document,
             metrics,
             state: RwLock::new(state),
@@ -154,10 +164,10 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
 
     /// The value, at most an hour and ten minutes old; `None` where there is none.
     pub async fn get(self: &Arc<Self>) -> Option<Arc<T>> {
-        if let Some(value) = self.read(|state| state.younger_than(FRESH)) {
+        if let Some(value) = self.younger_than(FRESH) {
             return Some(value);
         }
-        if let Some(value) = self.read(|state| state.younger_than(FRESH + STALE)) {
+        if let Some(value) = self.younger_than(FRESH + STALE) {
             // Nobody waits for a publisher that may be down while an old value still serves.
             if let Ok(turn) = Arc::clone(&self.fetching).try_lock_owned() {
                 self.fetch_for_age(turn);
@@ -165,13 +175,13 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
             return Some(value);
         }
         let turn = Arc::clone(&self.fetching).lock_owned().await;
-        if self.read(|state| state.younger_than(FRESH)).is_none()
+        if self.younger_than(FRESH).is_none()
             && let Some(fetch) = self.fetch_for_age(turn)
         {
             // A task that panicked has fetched nothing, which the next line sees.
             let _ = fetch.await;
         }
-        self.read(|state| state.younger_than(FRESH))
+        self.younger_than(FRESH)
     }
 
     /// What is newer than `seen`, which lacks something: fetched again, but only once in a while.
@@ -188,9 +198,22 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
         }
         match newer() {
             Some(value) => Newer::Value(value),
-            None if self.read(|state| state.younger_than(FRESH)).is_some() => Newer::Nothing,
+            None if self.younger_than(FRESH).is_some() && !self.read(|state| state.failed) => {
+                Newer::Nothing
+            }
             None => Newer::Unavailable,
         }
+    }
+
+    fn younger_than(&self, age: Duration) -> Option<Arc<T>> {
+        self.read(|state| {
+            let is_younger = self.within(state.fetched, age);
+            state.value.clone().filter(|_| is_younger)
+        })
+    }
+
+    fn within(&self, last: Option<Instant>, time: Duration) -> bool {
+        last.is_some_and(|at| (self.clock)().saturating_duration_since(at) < time)
     }
 
     fn read<R>(&self, look: impl FnOnce(&State<T>) -> R) -> R {
@@ -203,102 +226,43 @@ impl<T: Send + Sync + 'static> Refreshed<T> {
 
     fn fetch_for_age(self: &Arc<Self>, turn: OwnedMutexGuard<()>) -> Option<JoinHandle<()>> {
         let attempted = self.read(|state| state.attempted);
-        (!within(attempted, FAILURE_COOLDOWN)).then(|| self.spawn_fetch(turn))
+        (!self.within(attempted, FAILURE_COOLDOWN)).then(|| self.spawn_fetch(turn))
     }
 
     fn fetch_for_lack(self: &Arc<Self>, turn: OwnedMutexGuard<()>) -> Option<JoinHandle<()>> {
-        let sought = self.read(|state| state.sought);
-        if within(sought, LACK_COOLDOWN) {
+        let is_too_soon = self.read(|state| {
+            if state.failed {
+                self.within(state.attempted, FAILURE_COOLDOWN)
+            } else {
+                self.within(state.sought, LACK_COOLDOWN)
+            }
+        });
+        if is_too_soon {
             return None;
         }
-        self.write(|state| state.sought = Some(Instant::now()));
+        self.write(|state| state.sought = Some((self.clock)()));
         Some(self.spawn_fetch(turn))
     }
 
     /// Fetches in a task of its own: a caller who gives up must not end, or hide, what all callers
     /// wait for.
     fn spawn_fetch(self: &Arc<Self>, turn: OwnedMutexGuard<()>) -> JoinHandle<()> {
-        self.write(|state| state.attempted = Some(Instant::now()));
+        self.write(|state| state.attempted = Some((self.clock)()));
         let refreshed = Arc::clone(self);
         tokio::spawn(async move {
             let _turn = turn;
             let fetched = (refreshed.fetch)().await;
             refreshed.metrics.count(refreshed.document, fetched.is_some());
-            if let Some(value) = fetched {
-                refreshed.write(|state| {
+            refreshed.write(|state| {
+                state.failed = fetched.is_none();
+                if let Some(value) = fetched {
                     state.value = Some(Arc::new(value));
-                    state.fetched = Some(Instant::now());
-                });
-            }
+                    state.fetched = Some((refreshed.clock)());
+                }
+            });
         })
     }
 }
 
-fn within(last: Option<Instant>, cooldown: Duration) -> bool {
-    last.is_some_and(|at| at.elapsed() < cooldown)
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use super::*;
-
-    /// Counts its fetches, each of which takes a moment.
-    fn counter() -> (Arc<Refreshed<usize>>, Arc<AtomicUsize>) {
-        let fetches = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&fetches);
-        let refreshed = Refreshed::new("counter", FetchMetrics::default(), move || {
-            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
-            async move {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                Some(number)
-            }
-        });
-        (refreshed, fetches)
-    }
-
-    #[tokio::test]
-    async fn many_callers_wait_for_one_fetch() {
-        let (refreshed, fetches) = counter();
-
-        let (a, b, c) = tokio::join!(refreshed.get(), refreshed.get(), refreshed.get());
-
-        assert_eq!([a, b, c].map(|value| *value.unwrap()), [1, 1, 1]);
-        assert_eq!(fetches.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn a_caller_who_gives_up_neither_ends_nor_repeats_a_fetch() {
-        let (refreshed, fetches) = counter();
-
-        for _ in 0..5 {
-            let hasty = tokio::time::timeout(Duration::from_millis(5), refreshed.get()).await;
-            assert!(hasty.is_err());
-        }
-
-        assert_eq!(*refreshed.get().await.unwrap(), 1);
-        assert_eq!(fetches.load(Ordering::SeqCst), 1);
-    }
-
-    #[tokio::test]
-    async fn what_a_fresh_value_lacks_is_fetched_for_once_in_a_while() {
-        let (refreshed, fetches) = counter();
-        let first = refreshed.get().await.unwrap();
-
-        let second = refreshed.newer_than(&first).await;
-        let Newer::Value(second) = second else { panic!("{second:?}") };
-
-        assert_eq!(*second, 2);
-        assert!(matches!(refreshed.newer_than(&second).await, Newer::Nothing));
-        assert!(matches!(refreshed.newer_than(&first).await, Newer::Value(_)));
-        assert_eq!(fetches.load(Ordering::SeqCst), 2);
-    }
-
-    #[tokio::test]
-    async fn nothing_is_given_while_the_publisher_has_never_answered() {
-        let refreshed =
-            Refreshed::<usize>::new("nothing", FetchMetrics::default(), || async { None });
-        assert!(refreshed.get().await.is_none());
-    }
-}
+mod tests;
