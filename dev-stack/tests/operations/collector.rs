@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::{Router, body::Bytes, extract::DefaultBodyLimit, http::HeaderMap, routing::post};
+use dev_stack::{Service, StackOptions};
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest, common::v1::any_value, trace::v1 as otlp,
 };
@@ -36,6 +37,19 @@ pub(crate) struct Span {
 pub(crate) struct Collector {
     pub(crate) url: String,
     spans: Arc<Mutex<Vec<Span>>>,
+}
+
+/// Lets every process send its traces there, soon after they are made.
+pub(crate) fn export_to(options: &mut StackOptions, url: impl Fn(Service) -> String) {
+    for service in Service::ALL {
+        let variables = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", url(service)),
+            ("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={}", KEY.replace(' ', "%20"))),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100".to_owned()),
+        ];
+        let variables = variables.map(|(name, value)| (service, name.to_owned(), value));
+        options.variables.extend(variables);
+    }
 }
 
 impl Collector {

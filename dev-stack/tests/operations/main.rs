@@ -7,6 +7,7 @@
 mod balancer;
 mod browser;
 mod caller;
+mod canary;
 mod collector;
 mod ends;
 mod faults;

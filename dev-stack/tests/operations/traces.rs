@@ -11,23 +11,15 @@ use tokio::net::TcpListener;
 
 use crate::{
     browser::Browser,
-    collector::{Collector, KEY, Span},
+    collector::{self, Collector, Span},
 };
 
 const TITLE: &str = "A title that nobody else reads";
 
-/// A system that sends its traces there, soon after they are made.
+/// A system that sends its traces there.
 async fn tracing_to(url: impl Fn(Service) -> String) -> Stack {
     let mut options = StackOptions::for_test().unwrap();
-    for service in Service::ALL {
-        let variables = [
-            ("OTEL_EXPORTER_OTLP_ENDPOINT", url(service)),
-            ("OTEL_EXPORTER_OTLP_HEADERS", format!("authorization={}", KEY.replace(' ', "%20"))),
-            ("OTEL_BSP_SCHEDULE_DELAY", "100".to_owned()),
-        ];
-        let variables = variables.map(|(name, value)| (service, name.to_owned(), value));
-        options.variables.extend(variables);
-    }
+    collector::export_to(&mut options, url);
     Stack::start(options).await.unwrap()
 }
 
