@@ -35,9 +35,12 @@ pub(crate) enum Error {
     /// The caller must be given a permission.
     #[error("the permission {0} is needed")]
     Forbidden(&'static str),
-    /// Too much at once: try again after a while.
+    /// This process has as many calls in flight as it takes: try another, or this one after a while.
     #[error("too many requests at once")]
-    Throttled(#[source] Option<Cause>),
+    Full,
+    /// Something that we need has too much to do: try again after a while.
+    #[error("too many requests at once")]
+    Throttled(#[source] Cause),
     /// Something that we need does not answer: try again after a while.
     #[error("the service is not available at the moment")]
     Unavailable(#[source] Option<Cause>),
@@ -70,7 +73,7 @@ impl Error {
             Self::Conflict => Code::Aborted,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::Forbidden(_) => Code::PermissionDenied,
-            Self::Throttled(_) => Code::ResourceExhausted,
+            Self::Full | Self::Throttled(_) => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
@@ -84,6 +87,7 @@ impl Error {
             Self::Conflict => "CONFLICT",
             Self::Unauthenticated(_) => "UNAUTHENTICATED",
             Self::Forbidden(_) => "PERMISSION_DENIED",
+            Self::Full => "FULL",
             Self::Throttled(_) => "THROTTLED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
@@ -104,7 +108,7 @@ impl Error {
             Self::Invalid(violations) => {
                 details.set_bad_request(to_field_violations(violations));
             }
-            Self::Throttled(_) | Self::Unavailable(_) => {
+            Self::Full | Self::Throttled(_) | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             _ => {}

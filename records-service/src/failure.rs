@@ -21,7 +21,7 @@ where
             Error::Unavailable(Some(error.into()))
         }
         SdkError::ServiceError(answer) => match answer.err().code() {
-            Some(code) if is_throttle(code) => Error::Throttled(Some(error.into())),
+            Some(code) if is_throttle(code) => Error::Throttled(error.into()),
             // Our own attempt before this one is still being carried out.
             Some("TransactionInProgressException") => Error::Unavailable(Some(error.into())),
             Some(_) if !answer.raw().status().is_server_error() => Error::internal(error),

@@ -4,6 +4,7 @@
 use std::{
     error::Error,
     iter,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -28,7 +29,7 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-use super::{OnBehalfOf, RecordsError, replicas::Replicas};
+use super::{OnBehalfOf, RecordsError, replica::Asked, replicas::Replicas};
 use crate::random;
 
 /// How long a page waits for one call at most, with all its attempts.
@@ -44,8 +45,13 @@ const LONG_SILENCE: Duration = Duration::from_millis(500);
 const WORTHWHILE: Duration = Duration::from_millis(50);
 /// The longest pause before the second attempt, doubled before the third.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The longest that a page waits where a replica asks for a pause; beyond it the person is told.
-const SHORT_WAIT: Duration = Duration::from_millis(250);
+/// For how long a replica that failed or was full is asked after the others, unless it says …
+const REST: Duration = Duration::from_secs(1);
+/// … and at most, whatever it says.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+/// The reason by which a replica says that it is full. The others of `RESOURCE_EXHAUSTED` hold
+/// wherever the same is asked: it is the caller who asks too much, or the table that cannot follow.
+const FULL: &str = "FULL";
 
 /// Makes calls.
 #[derive(Debug, Clone)]
@@ -212,25 +218,25 @@ impl Calls {
             let result = attempt(replica.channel(), limit).await;
             let failure = match result {
                 Ok(answer) => {
-                    replica.reached();
+                    replica.served();
                     self.budget.earn();
                     return Ok(answer);
                 }
                 Err(failure) => failure,
             };
-            match failure {
-                Failure::Answered(_) => replica.reached(),
+            match &failure {
+                Failure::Answered(status) => note(&replica, status),
                 Failure::Silent if limit < LONG_SILENCE => {}
                 Failure::Unreachable(_) | Failure::Silent => replica.not_reached(),
             }
-            let pause = self.pause_before_another(&failure, number);
+            tried.push(replica.address());
+            let pause = self.pause_before_another(&failure, number, &tried);
             let Some(pause) = pause.filter(|pause| *pause + WORTHWHILE < deadline.left()) else {
                 return Err(failure);
             };
             if number == ATTEMPTS || !self.budget.spend() {
                 return Err(failure);
             }
-            tried.push(replica.address());
             drop(replica);
             self.retries.get_or_create(&MethodLabels { method }).inc();
             sleep(pause).await;
@@ -239,14 +245,18 @@ impl Calls {
     }
 
     /// How long to wait before the next attempt, where another one may help.
-    fn pause_before_another(&self, failure: &Failure, number: u32) -> Option<Duration> {
+    fn pause_before_another(
+        &self,
+        failure: &Failure,
+        number: u32,
+        tried: &[SocketAddr],
+    ) -> Option<Duration> {
         match failure {
             Failure::Answered(status) => match status.code() {
                 Code::Unavailable | Code::DeadlineExceeded => {}
-                // Another replica may have room, but all of them may be busy.
-                Code::ResourceExhausted if number == 1 && self.replicas.are_several() => {
-                    let wait = status.get_details_retry_info()?.retry_delay?;
-                    return (wait <= SHORT_WAIT).then_some(wait);
+                // Where all are full, to ask them all would only make more of it.
+                _ if is_full(status) => {
+                    return self.replicas.have_room(tried).then_some(Duration::ZERO);
                 }
                 _ => return None,
             },
@@ -254,6 +264,23 @@ impl Calls {
         }
         Some(random::up_to(PAUSE * number))
     }
+}
+
+/// Notes what the answer of a replica says about itself. One that answers in no time, whatever it
+/// says, looks idle.
+fn note(replica: &Asked, status: &Status) {
+    let asked_for = || status.get_details_retry_info().and_then(|info| info.retry_delay);
+    let pause = || asked_for().unwrap_or(REST).min(LONGEST_REST);
+    match status.code() {
+        Code::Unavailable | Code::Internal | Code::Unknown => replica.failed(pause()),
+        _ if is_full(status) => replica.turned_away(pause()),
+        _ => replica.reached(),
+    }
+}
+
+fn is_full(status: &Status) -> bool {
+    status.code() == Code::ResourceExhausted
+        && status.get_details_error_info().is_some_and(|info| info.reason == FULL)
 }
 
 fn outcome_of<A>(answered: Result<Result<Response<A>, Status>, Elapsed>) -> Result<A, Failure> {

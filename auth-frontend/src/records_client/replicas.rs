@@ -1,4 +1,4 @@
-//! The replicas of records-service: which there are, how busy each is and whether it can be reached.
+//! The replicas of records-service: which there are, and which of them to ask next.
 //! It does not know what they are asked.
 //!
 //! tonic's own balancer neither avoids a replica that fails nor lets a second attempt go elsewhere,
@@ -28,7 +28,7 @@ use tokio::{
 use tonic::transport::{ClientTlsConfig, Endpoint};
 use url::Url;
 
-use super::replica::{Asked, Replica};
+use super::replica::{Asked, Replica, Standing};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that does not answer a ping is given up, so that the next call makes another.
@@ -130,7 +130,7 @@ impl Replicas {
     }
 
     /// The one to ask next: of those that can be reached the least busy, preferably none of
-    /// `tried`; if none can be reached, the one that has been left alone for longest. For the last
+    /// `tried` and none that is full or failing; if none can be reached, the one that has been left alone for longest. For the last
     /// attempt it is the one that failed the fewest times in a row: a healthy one whose connection
     /// has just come to its end is better than any that is dead. `None` where none is known.
     pub(super) async fn choose(&self, tried: &[SocketAddr], is_last: bool) -> Option<Asked> {
@@ -146,9 +146,19 @@ impl Replicas {
             let is_tried = tried.contains(&replica.address());
             let badness =
                 if is_last { replica.failures() } else { u32::from(ejected_since.is_some()) };
-            (badness, is_tried, ejected_since, replica.in_flight())
+            (badness, is_tried, ejected_since, replica.standing(now), replica.in_flight())
         });
         chosen.map(|replica| replica.ask())
+    }
+
+    /// Whether there is one besides `tried` that nothing speaks against.
+    pub(super) fn have_room(&self, tried: &[SocketAddr]) -> bool {
+        let now = Instant::now();
+        self.known.borrow().iter().flatten().flatten().any(|replica| {
+            !tried.contains(&replica.address())
+                && replica.ejected_since(now).is_none()
+                && replica.standing(now) == Standing::Free
+        })
     }
 
     /// Whether there is more than one.

@@ -49,7 +49,7 @@ fn limited(routes: Routes, places: usize) -> Router {
 /// Lets a question in. It has its place until its answer is taken, or its asker goes away.
 async fn admit(State(room): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
     let Ok(place) = room.try_acquire_owned() else {
-        return Error::Throttled(None).into_status().into_http();
+        return Error::Full.into_status().into_http();
     };
     keep(next.run(request).await, place)
 }

@@ -107,7 +107,7 @@ pub(super) async fn admit(
     // Nobody queues here: those who are let in would wait behind those who have given up.
     let Some(place) = Place::take(&door) else {
         door.metrics.shed.inc();
-        return Error::Throttled(None).into_status().into_http();
+        return Error::Full.into_status().into_http();
     };
     let method = door.methods.at(request.uri().path());
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());

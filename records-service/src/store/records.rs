@@ -244,7 +244,7 @@ impl Store {
             }
             if attempt == TRANSACTION_ATTEMPTS {
                 return Err(if throttled {
-                    Error::Throttled(Some(error.into()))
+                    Error::Throttled(error.into())
                 } else {
                     Error::Conflict
                 });

@@ -41,10 +41,7 @@ async fn a_call_too_many_is_told_at_once_to_come_back_while_health_answers() {
     // The first call would have been in the way for a minute.
     assert!(took < Duration::from_secs(30), "{took:?}");
     for status in [of_another_organization.unwrap_err(), of_a_stranger.unwrap_err()] {
-        assert_eq!(
-            (status.code(), reason(&status).as_str()),
-            (Code::ResourceExhausted, "THROTTLED")
-        );
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::ResourceExhausted, "FULL"));
         let details = status.get_error_details();
         assert!(details.retry_info().unwrap().retry_delay.is_some());
     }
