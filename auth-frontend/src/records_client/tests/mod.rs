@@ -27,6 +27,8 @@ mod room;
 enum Does {
     Answer,
     AnswerAfter(Duration),
+    /// Works on so many calls at a time, each for so long, and is full then.
+    AnswerSome(usize, Duration),
     Fail(Code),
     /// Has too much to do for this reason, and asks for a pause.
     Exhausted(&'static str, Duration),
@@ -44,6 +46,7 @@ struct Stand {
 struct Desk {
     does: Mutex<Does>,
     calls: AtomicUsize,
+    working: AtomicUsize,
 }
 
 struct Records(Arc<Desk>);
@@ -59,12 +62,17 @@ impl RecordsService for Records {
                 sleep(time).await;
                 Ok(Response::new(Record::default()))
             }
-            Does::Fail(code) => Err(Status::new(code, "on demand")),
-            Does::Exhausted(reason, wait) => {
-                let mut details = ErrorDetails::with_error_info(reason, "org-records", []);
-                details.set_retry_info(Some(wait));
-                Err(Status::with_error_details(Code::ResourceExhausted, "on demand", details))
+            Does::AnswerSome(places, time) => {
+                if self.0.working.fetch_add(1, Ordering::SeqCst) < places {
+                    sleep(time).await;
+                    self.0.working.fetch_sub(1, Ordering::SeqCst);
+                    return Ok(Response::new(Record::default()));
+                }
+                self.0.working.fetch_sub(1, Ordering::SeqCst);
+                Err(exhausted("FULL", Duration::from_secs(1)))
             }
+            Does::Fail(code) => Err(Status::new(code, "on demand")),
+            Does::Exhausted(reason, wait) => Err(exhausted(reason, wait)),
             Does::Nothing => std::future::pending().await,
         }
     }
@@ -84,10 +92,16 @@ impl RecordsService for Records {
     }
 }
 
+fn exhausted(reason: &str, wait: Duration) -> Status {
+    let mut details = ErrorDetails::with_error_info(reason, "org-records", []);
+    details.set_retry_info(Some(wait));
+    Status::with_error_details(Code::ResourceExhausted, "on demand", details)
+}
+
 impl Stand {
     fn start(does: Does) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        let desk = Desk { does: Mutex::new(does), calls: AtomicUsize::new(0) };
+        let desk = Desk { does: Mutex::new(does), calls: 0.into(), working: 0.into() };
         let mut stand = Self { address, desk: Arc::new(desk), runtime: None };
         stand.resume();
         stand

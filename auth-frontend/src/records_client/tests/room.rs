@@ -49,6 +49,21 @@ async fn a_replica_with_a_fault_of_its_own_gets_few_calls() {
 }
 
 #[tokio::test]
+async fn a_replica_with_little_room_is_used_for_what_it_has() {
+    let small = Stand::start(Does::AnswerSome(4, Duration::from_millis(20)));
+    let large = Stand::start(Does::AnswerAfter(Duration::from_millis(20)));
+    let client = client(&[small.address, large.address]);
+
+    let failed = load(&client).await;
+
+    assert!(failed.is_empty(), "{failed:?}");
+    let all = AT_A_TIME * ROUNDS;
+    let served_by_small = all - large.calls();
+    assert!(served_by_small > all / 20, "{served_by_small}");
+    assert!(small.calls() - served_by_small < all / 4, "{} asked of it", small.calls());
+}
+
+#[tokio::test]
 async fn the_one_replica_with_room_is_found_among_full_ones() {
     let full = [Does::Exhausted("FULL", LONG); 2].map(Stand::start);
     let free = Stand::start(Does::Answer);
