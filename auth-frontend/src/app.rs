@@ -1,12 +1,8 @@
-//! The running frontend: takes its ports, answers on them, and drains when it is told to stop. The
-//! table of all routes is here.
+//! The running frontend: takes its ports, answers on them, and drains when it is told to stop.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{
-    Router, middleware,
-    routing::{get, post},
-};
+use axum::{Router, middleware};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use service_kit::{
     aws, metrics,
@@ -16,11 +12,9 @@ use service_kit::{
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::{
-    admission,
     config::Config,
     error::Error,
-    oidc::CALLBACK_PATH,
-    routes::{audit, backchannel, callback, files, home, login, logout, records, renew, sessions},
+    routes::table,
     server::Server,
     site::{Site, SiteError},
     visit,
@@ -51,28 +45,9 @@ pub enum StartError {
     Io(#[from] io::Error),
 }
 
-/// Every route.
+/// Every route, and what is answered where there is none.
 fn routes(site: Arc<Site>) -> Router {
-    let pages = Router::new()
-        .route("/", get(home::start))
-        .route("/home", get(home::home))
-        .route("/records", get(records::list).post(records::create))
-        .route("/records/new", get(records::new))
-        .route("/records/{id}", get(records::show))
-        .route("/audit", get(audit::trail))
-        .route("/sessions", get(sessions::list))
-        .route("/sessions/{handle}/end", post(sessions::end_one))
-        .route("/sessions/end-others", post(sessions::end_others))
-        .route("/sessions/end-all", post(sessions::end_all))
-        .route("/auth/login", get(login::login))
-        .route(CALLBACK_PATH, get(callback::callback))
-        .route("/auth/renew", get(renew::renew))
-        .route("/auth/logout", post(logout::logout))
-        .route("/auth/backchannel-logout", post(backchannel::logout))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&site), admission::admit));
-    let routes = pages
-        .route("/static/{*path}", get(files::file))
-        .route("/favicon.ico", get(files::favicon))
+    let routes = table::router(&site)
         .fallback(async || Error::PageNotFound)
         .method_not_allowed_fallback(async || Error::MethodNotAllowed);
     observed(routes, site)
@@ -168,7 +143,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use aws_config::{BehaviorVersion, Region, SdkConfig};
-    use axum::{body::Body, extract::Request, http::StatusCode};
+    use axum::{body::Body, extract::Request, http::StatusCode, routing::get};
     use service_kit::config::Environment;
     use tower::ServiceExt;
 

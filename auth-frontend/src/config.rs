@@ -1,7 +1,11 @@
 //! The configuration of the frontend, read once before anything binds. It does not know what the
 //! values are used for.
 
-use std::{net::SocketAddr, num::NonZeroU16, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU16, NonZeroU32},
+    time::Duration,
+};
 
 use secrecy::SecretString;
 use service_kit::{
@@ -33,6 +37,10 @@ Environment (each variable marked * must be set; a secret NAME may be a file nam
   RECORDS_SERVICE_URL   * records-service, such as http://localhost:50051; https for TLS. Several
                           are separated by commas; every address of a host name is a replica
   MAX_IN_FLIGHT           requests worked on at once; what is beyond is answered 503 [256]
+  LOGIN_RATE_PER_MINUTE   requests of logins and logouts that one address may send in a minute; what
+                          is beyond is answered 429 [600]
+  TRUSTED_PROXY_HOPS      how many proxies of yours each request comes through: the client's address
+                          is that many from the right of X-Forwarded-For. With 0 it is the peer's [0]
   SESSIONS_TABLE          the DynamoDB table of sessions [sessions]
   OTEL_EXPORTER_OTLP_ENDPOINT
                           where traces go, such as http://collector:4318; other OTEL_* as well
@@ -63,6 +71,10 @@ pub struct Config {
     pub records_urls: Vec<Url>,
     /// How many requests are worked on at once.
     pub max_in_flight: NonZeroU16,
+    /// How many requests of logins and logouts one address may send in a minute.
+    pub logins_per_minute: NonZeroU32,
+    /// How many proxies of ours each request comes through.
+    pub trusted_proxies: u8,
     /// The table of sessions.
     pub sessions_table: String,
     /// How and what is logged.
@@ -87,6 +99,8 @@ impl Config {
         let secrets = Secrets::from_environment(&mut env, "AUTH0_SECRET");
         let records_urls = env.urls("RECORDS_SERVICE_URL");
         let max_in_flight = env.or("MAX_IN_FLIGHT", "256");
+        let logins_per_minute = env.or("LOGIN_RATE_PER_MINUTE", "600");
+        let trusted_proxies = env.or("TRUSTED_PROXY_HOPS", "0");
         let sessions_table = env.or("SESSIONS_TABLE", "sessions");
         let log = LogSettings::from_environment(&mut env);
         let shutdown_pause = env.or("SHUTDOWN_PAUSE_SECONDS", "0").map(Duration::from_secs);
@@ -102,6 +116,8 @@ impl Config {
                 secrets: secrets?,
                 records_urls: records_urls?,
                 max_in_flight: max_in_flight?,
+                logins_per_minute: logins_per_minute?,
+                trusted_proxies: trusted_proxies?,
                 sessions_table: sessions_table?,
                 log,
                 shutdown_pause: shutdown_pause?,
@@ -185,6 +201,8 @@ mod tests {
         assert_eq!(config.base_url.as_str(), "https://records.example.com/");
         assert_eq!(config.shutdown_pause, Duration::ZERO);
         assert_eq!(config.max_in_flight.get(), 256);
+        assert_eq!(config.logins_per_minute.get(), 600);
+        assert_eq!(config.trusted_proxies, 0);
         assert_eq!(config.records_urls.len(), 1);
     }
 
@@ -206,8 +224,10 @@ mod tests {
             ("AUTH0_CLIENT_SECRET_FILE", "/does/not/exist"),
             ("AUTH0_SECRET", "short"),
             ("LOG_FORMAT", "xml"),
+            ("LOGIN_RATE_PER_MINUTE", "0"),
             ("MAX_IN_FLIGHT", "0"),
             ("SHUTDOWN_PAUSE_SECONDS", "-1"),
+            ("TRUSTED_PROXY_HOPS", "many"),
         ]))
         .err()
         .unwrap()
@@ -223,12 +243,14 @@ mod tests {
             "AUTH0_SECRET",
             "RECORDS_SERVICE_URL",
             "LOG_FORMAT",
+            "LOGIN_RATE_PER_MINUTE",
             "MAX_IN_FLIGHT",
             "SHUTDOWN_PAUSE_SECONDS",
+            "TRUSTED_PROXY_HOPS",
         ] {
             assert!(mistakes.contains(&format!("\n  {variable}: ")), "{variable}: {mistakes}");
         }
-        assert!(mistakes.contains("11 mistake(s)"), "{mistakes}");
+        assert!(mistakes.contains("13 mistake(s)"), "{mistakes}");
     }
 
     #[test]
@@ -261,10 +283,12 @@ mod tests {
         let names = GOOD.iter().map(|(name, _)| *name);
         let others = [
             "APP_ADDRESS",
+            "LOGIN_RATE_PER_MINUTE",
             "MAX_IN_FLIGHT",
             "OPS_ADDRESS",
             "SESSIONS_TABLE",
             "SHUTDOWN_PAUSE_SECONDS",
+            "TRUSTED_PROXY_HOPS",
         ];
         for name in names.chain(others) {
             assert!(VARIABLES.contains(&format!("\n  {name} ")), "{name}");

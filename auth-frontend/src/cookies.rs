@@ -81,7 +81,8 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&[u8], &[u8])> {
         .filter_map(|pair| {
             let equals = pair.iter().position(|byte| *byte == b'=')?;
             let (name, value) = pair.split_at(equals);
-            Some((name.trim_ascii(), value[1..].trim_ascii()))
+            // Browsers send a space before a name and none after it.
+            Some((name.trim_ascii_start(), value[1..].trim_ascii()))
         })
 }
 
@@ -121,6 +122,8 @@ mod tests {
             "%5f%5fHost-session=evil",
             "__host-session=evil",
             "__Host-session%20=evil",
+            "__Host-session =evil",
+            "__Host-session\t=evil",
             "__Host-session\u{a0}=evil",
             "\"__Host-session\"=evil",
         ] {

@@ -57,9 +57,20 @@ pub(crate) enum Error {
     /// The body is too large.
     #[error("the body is too large")]
     TooLarge,
+    /// The address or the headers are too long.
+    #[error("the head of the request is too large")]
+    HeadTooLarge,
     /// There is too much to do; how many seconds to wait, where known.
     #[error("too many requests")]
     Throttled(Option<u32>, #[source] Source),
+    /// One address logs in or out more often than it may.
+    #[error("too many logins from one address")]
+    TooManyLogins {
+        /// How many seconds to wait.
+        seconds: u32,
+        /// Where the person was going.
+        return_to: ReturnPath,
+    },
     /// As many requests are worked on as may be.
     #[error("too many requests at once")]
     Busy,
@@ -100,7 +111,9 @@ impl Error {
             Self::SessionNotFound => Problem::SessionNotFound,
             Self::MethodNotAllowed => Problem::MethodNotAllowed,
             Self::TooLarge => Problem::TooLarge,
+            Self::HeadTooLarge => Problem::HeadTooLarge,
             Self::Throttled(seconds, _) => Problem::Busy(seconds.unwrap_or(BUSY_SECONDS)),
+            Self::TooManyLogins { seconds, .. } => Problem::TooOften(*seconds),
             Self::Busy => Problem::Busy(BUSY_SECONDS),
             Self::Unavailable(_) => Problem::Unavailable,
             Self::TimedOut(_) => Problem::TimedOut,

@@ -4,6 +4,7 @@
 mod admission;
 pub mod app;
 mod assets;
+mod client_address;
 pub mod config;
 mod cookies;
 mod csrf;
@@ -13,6 +14,7 @@ mod form_body;
 mod forms;
 mod headers;
 mod login_attempt;
+mod login_limit;
 mod metrics;
 mod notice;
 mod oidc;
@@ -32,3 +34,4 @@ mod site;
 mod visit;
 
 pub use preflight::preflight;
+pub use routes::table::{Needs, Route, routes};

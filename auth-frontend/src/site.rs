@@ -16,6 +16,7 @@ use crate::{
     forms::Forms,
     headers::AnswerHeaders,
     login_attempt::LoginAttempts,
+    login_limit::LoginLimit,
     metrics::Metrics,
     oidc::{Oidc, OidcSettings},
     pages::{Pages, RenderError},
@@ -27,6 +28,8 @@ use crate::{
 pub(crate) struct Site {
     /// How much is worked on at once.
     pub admission: Admission,
+    /// How often one address may log in.
+    pub login_limit: LoginLimit,
     /// What is measured of requests and logins.
     pub metrics: Metrics,
     /// The templates.
@@ -97,6 +100,11 @@ impl Site {
         let verifier = Verifier::new(config.tokens, http.clone(), fetches.clone());
         Ok(Arc::new(Self {
             admission: Admission::new(config.max_in_flight.get(), registry),
+            login_limit: LoginLimit::new(
+                config.logins_per_minute,
+                config.trusted_proxies,
+                registry,
+            ),
             metrics: Metrics::register(registry),
             pages: Pages::compile()?,
             sessions,

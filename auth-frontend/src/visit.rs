@@ -33,6 +33,9 @@ use crate::{
 /// its sake, sessions, the provider or records-service, has what is left of it: more than all of them
 /// take on a bad day, less than what makes people leave.
 const PAGE: Duration = Duration::from_secs(6);
+/// The most that is taken of a request's head, in bytes. Cookies of one session and five logins under
+/// way are about 4 KiB of it.
+const HEAD_BYTES: usize = 32 * 1024;
 /// How long a whole request may take, with its body, which may come over a bad mobile connection.
 const LONGEST: Duration = Duration::from_secs(20);
 
@@ -199,8 +202,12 @@ pub(crate) async fn observe(
 async fn answer(site: &Site, visit: &Visit, request: Request, next: Next) -> Response {
     let method = request.method().clone();
     let target = request.uri().path_and_query().cloned();
-    let answered = tokio::time::timeout(LONGEST, next.run(request)).await;
-    let mut response = answered.unwrap_or_else(|_| Error::TimedOut(None).into_response());
+    let mut response = if head_bytes(&request) > HEAD_BYTES {
+        Error::HeadTooLarge.into_response()
+    } else {
+        let answered = tokio::time::timeout(LONGEST, next.run(request)).await;
+        answered.unwrap_or_else(|_| Error::TimedOut(None).into_response())
+    };
     if let Some(error) = response.extensions_mut().remove::<Arc<Error>>() {
         let asked = Asked { method: &method, target: target.as_ref().map(PathAndQuery::as_str) };
         let mut page = site.explain(&error, visit, &asked).await;
@@ -214,6 +221,13 @@ async fn answer(site: &Site, visit: &Visit, request: Request, next: Next) -> Res
     }
     site.headers.add_to(response.headers_mut());
     response
+}
+
+/// How much of a request stands before its body, but for the separators.
+fn head_bytes(request: &Request) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len());
+    target + lines.sum::<usize>()
 }
 
 struct Asked<'a> {
@@ -267,7 +281,9 @@ impl Site {
         };
         let mut page = ErrorPage::new(&problem, reference);
         let return_to = match error {
-            Error::Login { return_to, .. } => Some(return_to.clone()),
+            Error::Login { return_to, .. } | Error::TooManyLogins { return_to, .. } => {
+                Some(return_to.clone())
+            }
             Error::InvalidPageToken(first) => ReturnPath::parse(first),
             _ => asked.path(),
         };
@@ -293,7 +309,7 @@ impl Site {
             }
         };
         let retry_after = match problem {
-            Problem::Busy(seconds) => Some(seconds),
+            Problem::Busy(seconds) | Problem::TooOften(seconds) => Some(seconds),
             _ => None,
         };
         if let Some(seconds) = retry_after {

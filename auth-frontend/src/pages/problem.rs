@@ -26,8 +26,13 @@ pub(crate) enum Problem {
     MethodNotAllowed,
     /// What was sent is too large.
     TooLarge,
+    /// The cookies or the address that the browser sent are too long.
+    HeadTooLarge,
     /// More people ask at once than we answer at once; how many seconds to wait.
     Busy(u32),
+    /// The same person, address or organization asks more often than we answer; how many seconds to
+    /// wait.
+    TooOften(u32),
     /// A fault of ours.
     Internal,
     /// The login service does not answer, or answers nonsense.
@@ -68,7 +73,9 @@ impl Problem {
             Self::SessionNotFound => "session_not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge => "too_large",
+            Self::HeadTooLarge => "head_too_large",
             Self::Busy(_) => "busy",
+            Self::TooOften(_) => "too_often",
             Self::Internal => "internal",
             Self::LoginServiceDown => "login_service_down",
             Self::Unavailable => "unavailable",
@@ -102,6 +109,8 @@ impl Problem {
             Self::PageNotFound | Self::RecordNotFound | Self::SessionNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge => 413,
+            Self::TooOften(_) => 429,
+            Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Busy(_) | Self::LoginServiceDown | Self::Unavailable => 503,
             Self::TimedOut => 504,
@@ -120,7 +129,9 @@ impl Problem {
             Self::SessionNotFound => "That session is not there any more",
             Self::MethodNotAllowed => "That does not work here",
             Self::TooLarge => "That is too much at once",
+            Self::HeadTooLarge => "Your browser sends too much at once",
             Self::Busy(_) => "Too many people are asking at once",
+            Self::TooOften(_) => "Too many requests in a short time",
             Self::Internal => "Something went wrong on our side",
             Self::LoginServiceDown => "The login service does not answer",
             Self::Unavailable => "The records cannot be reached just now",
@@ -169,12 +180,21 @@ impl Problem {
             Self::TooLarge => {
                 "A record holds about 128 kilobytes, roughly sixty pages of text. Nothing was saved."
             }
+            Self::HeadTooLarge => {
+                "The address is very long, or too many cookies have gathered under it, perhaps \
+                 those of another site of the same domain."
+            }
             Self::Busy(seconds) => {
-                let time = match seconds {
-                    1 => "a second".to_owned(),
-                    seconds => format!("{seconds} seconds"),
-                };
+                let time = in_words(*seconds);
                 return format!("We have not begun with this. Wait {time} before you ask again.");
+            }
+            Self::TooOften(seconds) => {
+                return format!(
+                    "More came from you, or from others on the same connection or in the same \
+                     organization, than we take in a minute. We have not begun with this. Wait {} \
+                     before you ask again.",
+                    in_words(*seconds)
+                );
             }
             Self::Internal => "It is not your fault. What happened has been written down.",
             Self::LoginServiceDown => {
@@ -253,7 +273,14 @@ impl Problem {
             Self::SessionNotFound => "Look at the sessions that are still there.",
             Self::MethodNotAllowed => "Start from the beginning and use the links and buttons.",
             Self::TooLarge => "Go back, shorten the longest text, and send it again.",
+            Self::HeadTooLarge => {
+                "Delete the cookies of this site in your browser's settings, then start from the \
+                 beginning and log in again."
+            }
             Self::Busy(_) => "Then try again.",
+            Self::TooOften(_) => {
+                "Then try again. If it stays, tell whoever looks after your network."
+            }
             Self::Internal | Self::Unavailable | Self::TimedOut | Self::LoginServiceDown => {
                 "Try again in a moment. If it stays, give the reference below to your administrator."
             }
@@ -289,7 +316,7 @@ impl Problem {
             | Self::NoOrganization
             | Self::BadInvitation
             | Self::UnknownOrganization(_) => WayOn::ChooseOrganization,
-            Self::Busy(_) | Self::LoginServiceDown => WayOn::TryAgain,
+            Self::Busy(_) | Self::TooOften(_) | Self::LoginServiceDown => WayOn::TryAgain,
             Self::BadPageToken => WayOn::FirstPage,
             Self::SessionNotFound => WayOn::Sessions,
             _ => WayOn::Start,
@@ -302,11 +329,16 @@ impl Problem {
             self,
             Self::LoginExpiredWhileSending
                 | Self::Busy(_)
+                | Self::TooOften(_)
                 | Self::Internal
                 | Self::Unavailable
                 | Self::TimedOut
         )
     }
+}
+
+fn in_words(seconds: u32) -> String {
+    if seconds == 1 { "a second".to_owned() } else { format!("{seconds} seconds") }
 }
 
 /// The one thing to do next.

@@ -21,6 +21,7 @@ use std::{
 use axum::{
     Router,
     body::Body,
+    extract::ConnectInfo,
     http::{HeaderValue, Request, header},
 };
 use hyper::{body::Incoming, server::conn::http1, service::Service, service::service_fn};
@@ -36,9 +37,9 @@ use tokio::{
 use crate::random;
 use turn::{Given, Sent, Turn};
 
-/// The most that the head of a request may take, in bytes: hyper answers 431 beyond it. Cookies of
-/// one session and five logins under way take about 4 KiB of it.
-const HEAD_BYTES: usize = 32 * 1024;
+/// The most that is read of the head of a request, in bytes: beyond it hyper answers 431, without a
+/// page. It is more than is taken (`visit`), so that people mostly see one.
+const HEAD_BYTES: usize = 64 * 1024;
 /// How long connections may go on being accepted at the end, so that none is lost that the kernel
 /// had accepted already.
 const LAST_ACCEPTS: Duration = Duration::from_millis(50);
@@ -125,7 +126,7 @@ impl Server {
         let free = Arc::clone(&slots);
         let mut accepting = Box::pin(async move {
             loop {
-                let tcp = accept(&listener).await;
+                let (tcp, peer) = accept(&listener).await;
                 if free.available_permits() == 0 {
                     crowd.somebody_waits();
                 }
@@ -134,7 +135,7 @@ impl Server {
                 };
                 crowd.nobody_waits();
                 let open = Open::new(slot, open.clone());
-                tokio::spawn(connection.clone().serve(tcp, open));
+                tokio::spawn(connection.clone().serve(tcp, peer, open));
             }
         });
         closing.run_until_cancelled(&mut accepting).await;
@@ -145,13 +146,13 @@ impl Server {
     }
 }
 
-/// The next connection.
-async fn accept(listener: &TcpListener) -> TcpStream {
+/// The next connection, and who is at its other end.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
 
     loop {
         match listener.accept().await {
-            Ok((tcp, _)) => return tcp,
+            Ok(accepted) => return accepted,
             // The client is gone already, which is its own affair.
             Err(error)
                 if matches!(
@@ -216,7 +217,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, tcp: TcpStream, open: Open) {
+    async fn serve(self, tcp: TcpStream, peer: SocketAddr, open: Open) {
         let Self { router, limits, crowd, stopping, closing } = self;
         // Answers are written whole, so waiting for more to send only delays them.
         if let Err(error) = tcp.set_nodelay(true) {
@@ -227,7 +228,8 @@ impl Connection {
         // All begin at once when a replica is new, and must not end at once.
         let retires = Instant::now() + limits.age + random::up_to(limits.age / 10);
         let router = TowerToHyperService::new(router);
-        let service = service_fn(move |request: Request<Incoming>| {
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
             let sent = |body| Body::new(Sent::new(body, turn.clone()));
             let answer = router.call(request.map(sent));
             let (turn, stopping) = (turn.clone(), stopping.clone());

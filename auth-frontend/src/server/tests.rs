@@ -246,8 +246,8 @@ async fn a_slow_body_is_not_a_slow_head() {
 #[tokio::test]
 async fn a_head_that_is_too_large_is_refused_with_431() {
     let server = Running::start(PATIENT).await;
-    let fits = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(30 * 1024));
-    let large = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(40 * 1024));
+    let fits = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(60 * 1024));
+    let large = format!("GET / HTTP/1.1\r\nHost: x\r\nCookie: {}\r\n\r\n", "c".repeat(70 * 1024));
     let many = format!("GET / HTTP/1.1\r\nHost: x\r\n{}\r\n", "A: b\r\n".repeat(200));
 
     for (head, status) in [(&fits, "200"), (&large, "431"), (&many, "431")] {
@@ -256,6 +256,36 @@ async fn a_head_that_is_too_large_is_refused_with_431() {
         let answer = client.answer().await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_request_whose_end_could_be_read_in_two_ways_is_refused() {
+    let server = Running::start(PATIENT).await;
+    let odd = [
+        "Content-Length: 6\r\nContent-Length: 7\r\n",
+        "Content-Length: 6, 7\r\n",
+        "Content-Length: +6\r\n",
+        "Content-Length: -6\r\n",
+        "Content-Length: 0x6\r\n",
+        "Content-Length : 6\r\n",
+        "Content-Length: 6\r\n Content-Length: 7\r\n",
+        "Transfer-Encoding: chunked, gzip\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding : chunked\r\n",
+    ];
+
+    for lines in odd {
+        let mut client = server.connect().await;
+        client.send(&format!("POST /length HTTP/1.1\r\nHost: x\r\n{lines}\r\nabcdef")).await;
+        let answer = client.closed().await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{lines}: {answer}");
+    }
+    // With both, the body ends where its chunks do, and nothing of it is taken for another request.
+    let mut client = server.connect().await;
+    let both = "POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\
+                Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+    client.send(both).await;
+    assert!(client.answer().await.ends_with("\r\n\r\n3"));
 }
 
 #[tokio::test]

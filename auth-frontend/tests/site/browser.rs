@@ -79,6 +79,17 @@ impl Page {
         unescape(tag.split('"').next().unwrap())
     }
 
+    /// The path of the page's stylesheet.
+    pub(crate) fn stylesheet(&self) -> String {
+        let rest = self.html.split_once("rel=\"stylesheet\" href=\"").unwrap().1;
+        rest.split('"').next().unwrap().to_owned()
+    }
+
+    /// The page without its frame, which says when the session ends.
+    pub(crate) fn main(&self) -> &str {
+        self.html.split_once("<main").unwrap_or_else(|| panic!("no page: {self:?}")).1
+    }
+
     /// The address itself, once it is sure that the page has a link to it.
     pub(crate) fn link_to(&self, address: &str) -> String {
         assert!(self.html.contains(&format!("href=\"{address}\"")), "{}", self.html);

@@ -1,12 +1,25 @@
 //! The headers of every route, whoever asks and whatever comes of it; and that nothing secret is
 //! logged on the way.
 
+use std::collections::BTreeSet;
+
+use auth_frontend::routes;
 use dev_stack::samples;
 use reqwest::{Method, header::CACHE_CONTROL};
 
-use crate::{app::TestApp, browser::Page};
+use crate::{
+    app::TestApp,
+    browser::Page,
+    isolation::{Loot, entry},
+};
 
-fn assert_protected(page: &Page, issuer: &str) {
+/// Checks an answer of a site that is reached over plain http.
+pub(crate) fn assert_protected(page: &Page, issuer: &str) {
+    assert_protected_everywhere(page, issuer);
+    assert!(!page.headers.contains_key("strict-transport-security"), "plain http");
+}
+
+fn assert_protected_everywhere(page: &Page, issuer: &str) {
     let header = |name: &str| {
         let values: Vec<_> = page.headers.get_all(name).iter().collect();
         assert_eq!(values.len(), 1, "{name} of {} {}", page.status, page.url);
@@ -28,11 +41,45 @@ fn assert_protected(page: &Page, issuer: &str) {
     assert_eq!(header("cross-origin-resource-policy"), "same-origin");
     assert_eq!(header("x-frame-options"), "DENY");
     assert!(!page.headers.contains_key("server"));
-    assert!(!page.headers.contains_key("strict-transport-security"), "plain http");
     let is_file = page.status == 200
         && (page.path().starts_with("/static/") || page.path() == "/favicon.ico");
     let caching = header(CACHE_CONTROL.as_str());
     assert_eq!(caching == "no-store", !is_file, "{} {caching}", page.url);
+    // Else a shared cache could give one person's session to another.
+    assert!(!is_file || !page.headers.contains_key("set-cookie"), "{}", page.url);
+}
+
+#[tokio::test]
+async fn every_route_of_the_table_carries_the_headers_over_https() {
+    let variables = [("APP_BASE_URL", "https://records.example"), ("LOGIN_RATE_PER_MINUTE", "2")];
+    let app = TestApp::start_with(&variables).await;
+    let issuer = app.stack.auth0().issuer().trim_end_matches('/').to_owned();
+    let stylesheet = app.browser().get("/").await.stylesheet();
+    let paths = routes().into_iter().flat_map(|route| {
+        let loot = Loot::default();
+        let tries = entry(&route, &loot, &loot);
+        tries.foreign.into_iter().chain([tries.own]).map(|attempt| attempt.address)
+    });
+
+    let mut statuses = BTreeSet::new();
+    for path in paths.chain([stylesheet, "/nowhere".to_owned()]) {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "X"] {
+            let mut browser = app.browser();
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            let request = browser.request(method, &path).header("sec-fetch-site", "same-origin");
+            let page = browser.send(request.form(&[("a", "b")])).await;
+            assert_protected_everywhere(&page, &issuer);
+            assert_eq!(page.headers["strict-transport-security"], "max-age=63072000");
+            for cookie in page.headers.get_all("set-cookie") {
+                let cookie = cookie.to_str().unwrap();
+                assert!(cookie.starts_with("__Host-") && cookie.contains("; Secure"), "{cookie}");
+                assert!(!cookie.contains("Domain="), "{cookie}");
+            }
+            statuses.insert(page.status);
+        }
+    }
+
+    assert!(statuses.is_superset(&[200, 303, 401, 404, 405, 429].into()), "{statuses:?}");
 }
 
 #[tokio::test]
@@ -43,8 +90,7 @@ async fn every_answer_carries_the_headers() {
     let saved = somebody.save_record(&[("title", "One"), ("category", "Asset")]).await;
     let record = saved.location().to_owned();
     let start = somebody.get("/home").await;
-    let stylesheet = start.html.split_once("rel=\"stylesheet\" href=\"").unwrap().1;
-    let stylesheet = stylesheet.split('"').next().unwrap().to_owned();
+    let stylesheet = start.stylesheet();
     let paths = [
         "/",
         "/home",
@@ -93,8 +139,7 @@ async fn files_are_kept_for_ever_under_their_hash() {
     let mut browser = app.browser();
 
     let start = browser.get("/").await;
-    let path = start.html.split_once("rel=\"stylesheet\" href=\"").unwrap().1;
-    let file = browser.get(path.split('"').next().unwrap()).await;
+    let file = browser.get(&start.stylesheet()).await;
     let icon = browser.get("/favicon.ico").await;
 
     assert_eq!(file.headers["cache-control"], "public, max-age=31536000, immutable");

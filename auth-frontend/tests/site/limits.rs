@@ -99,6 +99,28 @@ async fn forms_that_do_not_arrive_keep_nobody_from_reading() {
     }
 }
 
+#[tokio::test]
+async fn a_form_that_does_not_say_how_large_it_is_is_refused_where_it_becomes_too_large() {
+    let app = TestApp::start().await;
+    let address = app.stack.app_url().strip_prefix("http://").unwrap();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /records HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+                Transfer-Encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x10000));
+    for _ in 0..32 {
+        stream.write_all(chunk.as_bytes()).await.unwrap();
+    }
+    stream.write_all(b"0\r\n\r\n").await.unwrap();
+
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    assert!(answer.contains("That is too much at once"), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("\r\ncontent-security-policy: "), "{answer}");
+}
+
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn without_file_descriptors_it_waits_for_some_and_does_not_spin() {

@@ -48,7 +48,21 @@ async fn a_login_returns_to_where_the_person_was_going_and_never_elsewhere() {
     let landed = browser.get(&callback).await;
 
     assert_eq!(landed.location(), "/records?page_token=a%2Fb");
-    for elsewhere in ["//evil.example", "/\\evil.example", "https://evil.example", "/auth/logout"] {
+    for elsewhere in [
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "/\t/evil.example",
+        "/.//evil.example",
+        "/x/..//evil.example",
+        "https://evil.example",
+        "https:evil.example",
+        "javascript:alert(1)",
+        "evil.example",
+        "/home\r\nset-cookie: session=planted",
+        "/auth/logout",
+    ] {
         let page = browser.log_in_again("acme", elsewhere).await;
         assert_eq!((page.status, page.location()), (303, "/home"), "{elsewhere}");
     }

@@ -6,12 +6,15 @@
 mod app;
 mod backchannel;
 mod browser;
+mod cookies;
+mod csrf;
 mod expiry;
 mod forms;
 mod headers;
 mod isolation;
 mod limits;
 mod login;
+mod login_limit;
 mod logout;
 mod outages;
 mod preflight;

@@ -17,7 +17,7 @@ use tonic::{
 };
 use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::app::TestApp;
+use crate::{app::TestApp, headers::assert_protected};
 
 /// Lists answer with the status whose number is the page token.
 struct StandIn;
@@ -63,6 +63,7 @@ async fn each_answer_of_the_service_has_its_page_and_no_private_word_on_it() {
         .serve_with_incoming(incoming);
     tokio::spawn(server);
     app.stack.restart(Service::Frontend, &[("RECORDS_SERVICE_URL", &url)]).await.unwrap();
+    let issuer = app.stack.auth0().issuer().trim_end_matches('/').to_owned();
     let mut browser = app.logged_in("acme-admin", "acme").await;
     let cases = [
         (Code::InvalidArgument, 400),
@@ -81,6 +82,7 @@ async fn each_answer_of_the_service_has_its_page_and_no_private_word_on_it() {
     for (code, status) in cases {
         let page = browser.get(&format!("/records?page_token={}", code as i32)).await;
         assert_eq!(page.status, status, "{code:?}");
+        assert_protected(&page, &issuer);
         page.assert_lacks("private words");
         page.assert_shows("Ada Admin");
         assert!(app.log().iter().any(|line| line.contains(&page.reference())));

@@ -1,0 +1,126 @@
+//! How often one address may log in, out, or come back from the provider: often enough for an office
+//! behind one address, too seldom to keep us or the provider busy. It does not know how a login goes.
+//!
+//! It is for each process by itself: with several replicas an address gets at most as many times as
+//! much. Passwords are the provider's, and so is the protection against guessing them.
+
+use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, sync::Arc};
+
+use axum::{
+    extract::{ConnectInfo, Query, Request, State},
+    http::Uri,
+    middleware::Next,
+    response::Response,
+};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
+use prometheus_client::{metrics::counter::Counter, registry::Registry};
+use quick_cache::sync::Cache;
+use serde::Deserialize;
+
+use crate::{client_address::ClientAddress, error::Error, return_path::ReturnPath, site::Site};
+
+/// Of how many clients it is known how often they came, about 150 bytes each; who has not come for
+/// the longest is forgotten first. Who has as many networks is not held back by a limit on each.
+const CLIENTS: usize = 16 * 1024;
+
+/// What is allowed, and who has come.
+pub(crate) struct LoginLimit {
+    quota: Quota,
+    proxies: u8,
+    clients: Cache<ClientAddress, Arc<DefaultDirectRateLimiter>>,
+    refused: Counter,
+}
+
+impl LoginLimit {
+    /// `per_minute` requests of each client behind `proxies` proxies of ours, as many at once.
+    pub(crate) fn new(per_minute: NonZeroU32, proxies: u8, registry: &mut Registry) -> Self {
+        let refused = Counter::default();
+        registry.register(
+            "http_server_requests_limited",
+            "Requests of a login or logout answered 429 because too many came from one address",
+            refused.clone(),
+        );
+        let quota = Quota::per_minute(per_minute);
+        Self { quota, proxies, clients: Cache::new(CLIENTS), refused }
+    }
+
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// How many seconds to wait where there were too many.
+    fn enter(&self, client: ClientAddress) -> Result<(), u32> {
+        let quota = self.quota;
+        let new = || Ok::<_, Infallible>(Arc::new(RateLimiter::direct(quota)));
+        let Ok(bucket) = self.clients.get_or_insert_with(&client, new);
+        bucket.check().map_err(|until| {
+            self.refused.inc();
+            let wait = until.wait_time_from(bucket.clock().now());
+            u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+        })
+    }
+}
+
+/// The middleware around the routes that nobody needs to be logged in for and that cost more than a
+/// page.
+pub(crate) async fn limit(
+    State(site): State<Arc<Site>>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Error> {
+    let limit = &site.login_limit;
+    let client = ClientAddress::of(peer.ip(), request.headers(), limit.proxies);
+    limit.enter(client).map_err(|seconds| Error::TooManyLogins {
+        seconds,
+        return_to: return_path(request.uri()).unwrap_or_else(ReturnPath::home),
+    })?;
+    Ok(next.run(request).await)
+}
+
+#[derive(Deserialize)]
+struct LimitedQuery {
+    return_to: Option<String>,
+}
+
+fn return_path(uri: &Uri) -> Option<ReturnPath> {
+    let Query(query) = Query::<LimitedQuery>::try_from_uri(uri).ok()?;
+    ReturnPath::parse(&query.return_to?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn limit(per_minute: u32) -> LoginLimit {
+        let mut registry = service_kit::metrics::registry("frontend");
+        LoginLimit::new(NonZeroU32::new(per_minute).unwrap(), 0, &mut registry)
+    }
+
+    fn client(number: u32) -> ClientAddress {
+        IpAddr::from(number.to_be_bytes()).into()
+    }
+
+    #[test]
+    fn who_comes_too_often_is_told_how_long_to_wait_and_nobody_else_is() {
+        let limit = limit(2);
+
+        let found: Vec<_> = (0..4).map(|_| limit.enter(client(1))).collect();
+
+        assert_eq!(found, [Ok(()), Ok(()), Err(30), Err(30)]);
+        assert_eq!(limit.enter(client(2)), Ok(()));
+        assert_eq!(limit.refused.get(), 2);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_no_more_memory_than_is_set_aside() {
+        let limit = limit(1);
+
+        for number in 0..200_000 {
+            assert_eq!(limit.enter(client(number)), Ok(()));
+        }
+
+        assert!(limit.clients.len() <= CLIENTS, "{}", limit.clients.len());
+    }
+}
