@@ -65,7 +65,7 @@ impl App {
 
         let sdk = aws::load().await?;
         let calls = CallMetrics::register(&mut registry);
-        let store = Store::new(&sdk, config.tables, &calls);
+        let store = Store::new(&sdk, config.tables, &calls, &mut registry);
         let queue = Queue::new(&sdk, &config.queue_url, &calls);
         let (relay, outgoing) =
             Relay::new(store.clone(), queue, RelayMetrics::register(&mut registry));

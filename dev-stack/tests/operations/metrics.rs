@@ -89,9 +89,11 @@ fn code_words(text: &str) -> Vec<(String, bool)> {
 /// What `docs/metrics.md` says that a process shows.
 fn documented(service: Service) -> Documented {
     let of_service = match service {
-        Service::Records => ["Every process", "`serve` and the frontend", "`serve`"],
-        Service::Audit => ["Every process", "`audit`", ""],
-        Service::Frontend => ["Every process", "`serve` and the frontend", "The frontend"],
+        Service::Records => {
+            ["Every process", "`serve` and the frontend", "`serve` and `audit`", "`serve`"]
+        }
+        Service::Audit => ["Every process", "`serve` and `audit`", "`audit`", ""],
+        Service::Frontend => ["Every process", "`serve` and the frontend", "The frontend", ""],
     };
     let text = fs::read_to_string(root().join("docs/metrics.md")).unwrap();
     let mut documented = Documented::new();

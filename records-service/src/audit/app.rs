@@ -31,7 +31,7 @@ impl AuditApp {
         let mut registry = metrics::registry("audit");
         let sdk = aws::load().await?;
         let calls = CallMetrics::register(&mut registry);
-        let store = Store::new(&sdk, config.tables, &calls);
+        let store = Store::new(&sdk, config.tables, &calls, &mut registry);
         let queue = Queue::new(&sdk, &config.queue_url, &calls);
         let worker = Worker::new(store, queue, WorkerMetrics::register(&mut registry));
         let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry)?;

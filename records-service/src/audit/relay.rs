@@ -9,7 +9,7 @@ use service_kit::{shutdown::CancellationToken, telemetry::Chain};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::{metrics::RelayMetrics, pause::Pause, queue::Queue, sender::Sender, sweeper::Sweeper};
-use crate::store::{Store, outbox::Unsent};
+use crate::store::{Duty, Store, outbox::Unsent};
 
 /// The most events that the fast way holds.
 const FAST_EVENTS: usize = 1024;
@@ -59,10 +59,13 @@ impl Relay {
     /// have stopped the calls before.
     pub(crate) async fn run(self, stopping: CancellationToken) {
         let sweeper = Sweeper::new(self.sender.clone());
-        tokio::join!(
-            run_fast_way(&self.sender, self.offered, stopping.clone()),
-            sweeper.run(stopping)
-        );
+        let sending = async {
+            tokio::join!(
+                run_fast_way(&self.sender, self.offered, stopping.clone()),
+                sweeper.run(stopping.clone())
+            )
+        };
+        Duty::of_relay().during(sending).await;
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     domain::event::Event,
-    store::{Store, trail::Appended},
+    store::{Duty, Store, trail::Appended},
 };
 
 /// How long after a failure nothing is tried; it doubles up to the longest.
@@ -124,6 +124,7 @@ impl Worker {
         let parent = TraceContext::parse(&event.traceparent);
         let mut span = Span::consumer("audit event process", parent);
         let appending = self.store.append_to_trail(&event, &message.body);
+        let appending = Duty::of_event(&event).during(appending);
         match CURRENT.scope(span.context(), appending).await {
             Ok(Appended::New) => {
                 self.metrics.stored.inc();

@@ -158,6 +158,22 @@ impl Event {
         TraceContext::parse(serde_json::from_str::<Traced<'_>>(json).ok()?.traceparent)
     }
 
+    /// Whose event the one with this JSON is, without a look at the rest of it.
+    #[must_use]
+    pub(crate) fn organization_of(json: &str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Owned {
+            data: OwnedData,
+        }
+
+        #[derive(Deserialize)]
+        struct OwnedData {
+            organization_id: String,
+        }
+
+        Some(serde_json::from_str::<Owned>(json).ok()?.data.organization_id)
+    }
+
     /// The JSON that is queued and stored.
     ///
     /// # Panics

@@ -37,7 +37,7 @@ use super::{
     metrics::{CallLabels, Metrics, name_of},
     undecodable::name_undecodable,
 };
-use crate::error::Error;
+use crate::{error::Error, store::Duty};
 
 /// How many failures are logged in a second, and how many refusals. In an outage, or under attack,
 /// there are thousands, each line says the same, and to write them all would take what is left of
@@ -120,8 +120,10 @@ pub(super) async fn admit(
     let handled = async {
         let caller = door.authenticate(request.headers()).await?;
         tracing::Span::current().record("org.id", caller.organization().id());
+        let duty = Duty::of_caller(&caller);
         request.extensions_mut().insert(Visitor { caller, trace });
-        Ok(name_undecodable(next.run(within_limit(request)).await))
+        let answer = duty.during(next.run(within_limit(request))).await;
+        Ok(name_undecodable(answer))
     };
     let answered = async {
         let handled = AssertUnwindSafe(handled).catch_unwind();

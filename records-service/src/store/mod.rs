@@ -1,7 +1,9 @@
 //! The only place that speaks to DynamoDB. Each method on somebody's data asks for the caller or
-//! the organization, which only the verifier of tokens can make, and puts it into every key.
+//! the organization, which only the verifier of tokens can make, and puts it into every key. The
+//! guard looks once more at every request before it is sent.
 
 mod attributes;
+mod guard;
 pub(crate) mod outbox;
 mod pages;
 pub(crate) mod records;
@@ -12,10 +14,15 @@ use std::{collections::HashMap, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{Client, config::Builder, types::AttributeValue};
+use fail::fail_point;
+use prometheus_client::registry::Registry;
 use service_kit::{aws::CallMetrics, identity::Organization, telemetry::Chain};
 
 use crate::config::Tables;
 
+use guard::Guard;
+
+pub(crate) use guard::Duty;
 pub(crate) use pages::Page;
 
 /// The partition key of every table that holds an organization's data.
@@ -31,10 +38,16 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A store on the tables of this name.
+    /// A store on the tables of this name. It can be asked in the course of a [`Duty`] only.
     #[must_use]
-    pub(crate) fn new(sdk: &SdkConfig, tables: Tables, calls: &CallMetrics) -> Self {
-        let config = Builder::from(sdk).interceptor(calls.clone()).build();
+    pub(crate) fn new(
+        sdk: &SdkConfig,
+        tables: Tables,
+        calls: &CallMetrics,
+        registry: &mut Registry,
+    ) -> Self {
+        let guard = Guard::register(tables.clone(), registry);
+        let config = Builder::from(sdk).interceptor(calls.clone()).interceptor(guard).build();
         Self { client: Client::from_conf(config), tables }
     }
 
@@ -53,9 +66,15 @@ impl Store {
 
 fn key_of(organization: &Organization, range_name: &str, range: String) -> Item {
     Item::from([
-        (ORGANIZATION_ID.to_owned(), text(organization.id())),
+        (ORGANIZATION_ID.to_owned(), partition(organization.id())),
         (range_name.to_owned(), AttributeValue::S(range)),
     ])
+}
+
+/// The partition key of an organization's rows. A test makes a mistake of it.
+fn partition(organization_id: &str) -> AttributeValue {
+    fail_point!("store-partition", |other| text(other.unwrap_or_default()));
+    text(organization_id)
 }
 
 fn text(value: impl Into<String>) -> AttributeValue {

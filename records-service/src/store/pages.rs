@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use service_kit::{identity::Organization, telemetry::Chain};
 
-use super::{Item, ORGANIZATION_ID, Store, key_of, text};
+use super::{Item, ORGANIZATION_ID, Store, key_of, partition};
 use crate::{error::Error, failure};
 
 /// Some of an organization's things.
@@ -52,7 +52,7 @@ impl Store {
                 .consistent_read(range.consistent)
                 .projection_expression(&projection)
                 .expression_attribute_names("#organization", ORGANIZATION_ID)
-                .expression_attribute_values(":organization", text(organization.id()))
+                .expression_attribute_values(":organization", partition(organization.id()))
                 .set_exclusive_start_key(start.take())
                 .limit(i32::try_from(wanted).unwrap_or(i32::MAX));
             for (i, name) in names.clone() {

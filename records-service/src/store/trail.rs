@@ -8,7 +8,7 @@ use super::{
     Item, ORGANIZATION_ID, Page, Store,
     attributes::{Row, RowError, from_time},
     pages::Range,
-    text,
+    partition, text,
 };
 use crate::{
     domain::event::{Event, EventError},
@@ -53,7 +53,7 @@ impl Store {
         let record_version = format!("{record}#{:012}", event.data.version);
         let received = Timestamp::now().round(Unit::Millisecond).map_err(Error::internal)?;
         let row = [
-            (ORGANIZATION_ID, text(&event.data.organization_id)),
+            (ORGANIZATION_ID, partition(&event.data.organization_id)),
             (EVENT_ID, text(event.id.to_string())),
             ("Record_Version", text(record_version)),
             ("Event_Type", text(&event.kind)),

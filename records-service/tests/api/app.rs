@@ -103,6 +103,11 @@ impl TestApp {
     pub(crate) async fn restart(&mut self) {
         let mut command = command("serve", &self.dynamodb, &self.sqs, &self.auth0);
         self.serve = Service::start(&mut command);
+        self.connect().await;
+    }
+
+    /// Speaks with the `serve` that is there now.
+    pub(crate) async fn connect(&mut self) {
         let url = format!("http://{}", self.serve.address);
         self.channel = Channel::from_shared(url).unwrap().connect().await.unwrap();
     }

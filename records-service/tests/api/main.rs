@@ -8,6 +8,7 @@ mod audit;
 mod backstage;
 mod connections;
 mod failures;
+mod guard;
 mod identity;
 mod issuer;
 mod metrics;

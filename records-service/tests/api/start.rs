@@ -8,7 +8,7 @@ mod account;
 mod backups;
 mod preflight;
 mod provision;
-mod proxy;
+pub(crate) mod proxy;
 mod roles;
 mod storage;
 mod template;

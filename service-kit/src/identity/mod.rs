@@ -67,6 +67,19 @@ pub struct Actor {
 }
 
 /// Somebody with a verified access token of one organization.
+///
+/// It can be asked whose it is
+/// ```
+/// fn partition(caller: &service_kit::identity::Caller) -> &str {
+///     caller.organization().id()
+/// }
+/// ```
+/// and neither made outside this module nor moved to another organization:
+/// ```compile_fail,E0616
+/// fn move_over(caller: &mut service_kit::identity::Caller, to: &service_kit::identity::Caller) {
+///     caller.organization = to.organization().clone();
+/// }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     organization: Organization,

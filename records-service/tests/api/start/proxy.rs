@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// An answer in place of the emulator's.
-pub(super) type Instead = Option<(u16, Value)>;
+pub(crate) type Instead = Option<(u16, Value)>;
 
 /// Starts one, and answers with its URL. `instead` is asked about every call: its operation and what
 /// was sent.
-pub(super) async fn start(
+pub(crate) async fn start(
     emulator: String,
     instead: impl Fn(&str, &Value) -> Instead + Send + Sync + 'static,
 ) -> String {
@@ -57,6 +57,6 @@ async fn pass_on(
 }
 
 /// An error as AWS words it.
-pub(super) fn refusal(code: &str, message: &str) -> (u16, Value) {
+pub(crate) fn refusal(code: &str, message: &str) -> (u16, Value) {
     (400, json!({ "__type": code, "message": message }))
 }
