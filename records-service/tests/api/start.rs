@@ -2,7 +2,10 @@
 
 use std::process::Command;
 
-use crate::app::{TestApp, command};
+use crate::{
+    app::{TestApp, command},
+    reflection::services,
+};
 
 mod account;
 mod backups;
@@ -87,10 +90,6 @@ async fn the_health_check_tells_whether_a_process_is_ready_and_in_one_line_why_n
 #[tokio::test(flavor = "multi_thread")]
 async fn health_and_the_contract_can_be_asked_for_without_a_token() {
     use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-    use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-    };
 
     let app = TestApp::start().await;
 
@@ -99,19 +98,6 @@ async fn health_and_the_contract_can_be_asked_for_without_a_token() {
         let answer = HealthClient::new(app.channel.clone()).check(request).await.unwrap();
         assert_eq!(answer.into_inner().status, 1, "{service}");
     }
-    let list = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let mut answers = ServerReflectionClient::new(app.channel.clone())
-        .server_reflection_info(tokio_stream::once(list))
-        .await
-        .unwrap()
-        .into_inner();
-    let answer = answers.message().await.unwrap().unwrap().message_response;
-    let Some(MessageResponse::ListServicesResponse(services)) = answer else {
-        panic!("{answer:?}")
-    };
-    let names: Vec<_> = services.service.into_iter().map(|service| service.name).collect();
+    let names = services(&app.channel).await;
     assert!(names.contains(&"records.v1.FormsService".to_owned()), "{names:?}");
 }

@@ -2,7 +2,9 @@
 //! whose end the test sees. Nothing here retries, and nothing has a deadline of its own.
 
 use std::{
+    future::poll_fn,
     net::Shutdown,
+    pin::Pin,
     time::{Duration, Instant},
 };
 
@@ -10,7 +12,7 @@ use axum::body::{Body, Bytes};
 use futures_util::stream;
 use http::{HeaderMap, Request, Response};
 use hyper::{
-    body::Incoming,
+    body::{Body as _, Incoming},
     client::conn::http2::{Builder, SendRequest},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -115,6 +117,43 @@ pub(crate) fn framed(message: &impl Message) -> Bytes {
     let message = message.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap();
     [&[0], &length.to_be_bytes()[..], &message].concat().into()
+}
+
+/// All that a caller can see of an answer.
+pub(crate) struct Whole {
+    pub(crate) status: Result<(), Status>,
+    /// Headers, messages, trailers and the decoded texts of a status; without the time of day.
+    pub(crate) seen: String,
+}
+
+impl Whole {
+    /// Reads an answer to its end, or of one that goes on for ever the first piece.
+    pub(crate) async fn of(answer: Response<Incoming>, endless: bool) -> Self {
+        let (head, mut incoming) = answer.into_parts();
+        let mut headers = head.headers;
+        let mut body = Vec::new();
+        while let Some(frame) = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx)).await {
+            match frame.unwrap().into_data() {
+                Ok(data) => body.extend(data),
+                Err(frame) => headers.extend(frame.into_trailers().unwrap()),
+            }
+            if endless {
+                break;
+            }
+        }
+        headers.remove("date");
+        let status = status_of(&headers);
+        let mut seen = format!("{headers:?}\n{}", String::from_utf8_lossy(&body));
+        if let Err(status) = &status {
+            seen += &format!("\n{}\n", status.message());
+            seen += &String::from_utf8_lossy(status.details());
+        }
+        Self { status, seen }
+    }
+
+    pub(crate) fn code(&self) -> Code {
+        self.status.as_ref().map_or_else(Status::code, |()| Code::Ok)
+    }
 }
 
 /// An error without an answer is all in the headers; what has no status there has an answer.
