@@ -12,6 +12,7 @@ mod backups;
 mod preflight;
 mod provision;
 pub(crate) mod proxy;
+mod reader;
 mod roles;
 mod storage;
 mod template;

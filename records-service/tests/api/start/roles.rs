@@ -178,6 +178,26 @@ async fn each_process_needs_the_rights_of_its_role_and_uses_them_all() {
     audit.assert_nothing_lacks_and_nothing_is_idle();
 }
 
+#[test]
+fn no_role_may_scan_use_partiql_delete_tables_or_change_the_trail() {
+    let resources = resources("roles.yaml");
+    let roles = resources.iter().filter(|(_, resource)| resource["Type"] == "AWS::IAM::Role");
+    let mut looked_at = 0;
+    for (role, _) in roles {
+        for (action, resource) in rights_of(role) {
+            for forbidden in ["Scan", "PartiQL", "DeleteTable", "DeleteQueue", "Export"] {
+                assert!(!action.contains(forbidden), "{role}: {action} on {resource}");
+            }
+            // What is in the trail stays there as it is.
+            let changes = ["UpdateItem", "DeleteItem", "BatchWriteItem"];
+            let changes = changes.iter().any(|it| action.ends_with(it));
+            assert!(!changes || resource != "table/audit-trail", "{role}: {action}");
+        }
+        looked_at += 1;
+    }
+    assert_eq!(looked_at, 4);
+}
+
 /// The rights in a cell such as "on `a`, `b`: `GetItem`, `Query`; on `c`: `PutItem`".
 fn rights_in(cell: &str, service: &str, prefix: &str) -> Rights {
     let quoted = |text: &str| -> Vec<String> {
