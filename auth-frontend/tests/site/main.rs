@@ -20,5 +20,6 @@ mod outages;
 mod preflight;
 mod process;
 mod records;
+mod rights;
 mod sessions;
 mod statuses;
