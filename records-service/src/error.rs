@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, error::Error as StdError, sync::Arc, time::Duration};
 
+use service_kit::trace::{CURRENT, TraceContext};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
 
@@ -110,6 +111,12 @@ impl Error {
             }
             Self::Full | Self::Throttled(_) | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
+            }
+            // The log has the cause under the id of the trace, and it only.
+            Self::Internal(_) => {
+                if let Ok(reference) = CURRENT.try_with(TraceContext::trace_id) {
+                    details.set_request_info(reference, "");
+                }
             }
             _ => {}
         }

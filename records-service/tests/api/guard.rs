@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use dev_stack::samples::{ACME, GLOBEX};
 use serde_json::Value;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use crate::{
     app::{Service, TestApp, reason},
@@ -50,10 +51,13 @@ fn stopped_line(service: &Service) -> Value {
     }
 }
 
-fn assert_internal(status: &Status) {
+/// Answers with the reference that the caller was given.
+fn assert_internal(status: &Status) -> String {
     assert_eq!((status.code(), reason(status).as_str()), (Code::Internal, "INTERNAL"));
     let whole = format!("{status:?}");
     assert!(!whole.contains("globex") && !whole.contains("partition"), "{whole}");
+    let details = status.get_error_details();
+    details.request_info().expect("a fault of ours has a reference").request_id.clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,7 +69,7 @@ async fn a_store_that_asks_for_another_organizations_rows_is_stopped_on_the_way_
     app.connect().await;
     let ada = app.user("acme-admin", "acme");
 
-    assert_internal(&ada.get(&secret.name).await.unwrap_err());
+    let reference = assert_internal(&ada.get(&secret.name).await.unwrap_err());
     assert_internal(&ada.list(0, "").await.unwrap_err());
     assert_internal(&ada.create(&[]).await.unwrap_err());
     assert_internal(&ada.events(0, "").await.unwrap_err());
@@ -74,6 +78,7 @@ async fn a_store_that_asks_for_another_organizations_rows_is_stopped_on_the_way_
     assert_eq!(app.serve.metric(STOPPED).await, Some(4.0));
     assert_eq!(right.metric(STOPPED).await, Some(0.0));
     let line = stopped_line(&app.serve);
+    assert_eq!(line["span"]["trace_id"], reference, "{line}");
     assert_eq!(line["level"], "ERROR", "{line}");
     assert!(line.to_string().contains(ACME) && !line.to_string().contains(GLOBEX), "{line}");
     // Where the caller is of the organization that the mistake names, it is none.
