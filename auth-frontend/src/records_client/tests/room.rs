@@ -136,15 +136,15 @@ async fn the_only_replica_is_asked_even_if_it_was_full_or_failing_just_now() {
 #[tokio::test]
 async fn who_asks_too_much_is_refused_by_any_replica_and_none_is_avoided_for_it() {
     for reason in ["RATE_LIMITED", "THROTTLED"] {
-        let refuses = Stand::start(Does::Exhausted(reason, Duration::from_millis(50)));
+        let strict = Stand::start(Does::Exhausted(reason, Duration::from_millis(50)));
         let answers = Stand::start(Does::Answer);
-        let client = client(&[refuses.address, answers.address]);
+        let client = client(&[strict.address, answers.address]);
         let mut refused = 0;
 
         for _ in 0..20 {
             refused += usize::from(ask(&client).await.is_err());
         }
 
-        assert_eq!((refused, refuses.calls(), answers.calls()), (10, 10, 10), "{reason}");
+        assert_eq!((refused, strict.calls(), answers.calls()), (10, 10, 10), "{reason}");
     }
 }
