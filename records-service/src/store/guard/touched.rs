@@ -42,7 +42,7 @@ pub(super) enum Rows<'a> {
 
 impl<'a> Asked<'a> {
     /// What the input of an operation asks for; nothing where the operation is none that can be
-    /// judged by its keys: `Scan`, PartiQL, and all that AWS has yet to think of.
+    /// judged by its keys: `Scan`, `PartiQL`, and all that AWS has yet to think of.
     pub(super) fn of(input: &'a Input) -> Option<Self> {
         if let Some(it) = input.downcast_ref::<GetItemInput>() {
             Some(Self::row(it.table_name(), it.key().map(Rows::At)))
