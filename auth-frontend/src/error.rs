@@ -1,7 +1,7 @@
 //! What can go wrong with a request, named for what the person can do about it. It knows which page
 //! and which log level belongs to each; it does not know how pages are rendered.
 
-use std::{error::Error as StdError, sync::Arc};
+use std::{error::Error as StdError, sync::Arc, time::Duration};
 
 use axum::{
     http::StatusCode,
@@ -71,6 +71,10 @@ pub(crate) enum Error {
         /// Where the person was going.
         return_to: ReturnPath,
     },
+    /// The person, or the whole organization, asks more often than records-service lets them; how
+    /// many seconds to wait, where known.
+    #[error("too many requests of one person or organization")]
+    TooOften(Option<u32>, #[source] Source),
     /// As many requests are worked on as may be.
     #[error("too many requests at once")]
     Busy,
@@ -114,6 +118,7 @@ impl Error {
             Self::HeadTooLarge => Problem::HeadTooLarge,
             Self::Throttled(seconds, _) => Problem::Busy(seconds.unwrap_or(BUSY_SECONDS)),
             Self::TooManyLogins { seconds, .. } => Problem::TooOften(*seconds),
+            Self::TooOften(seconds, _) => Problem::TooOften(seconds.unwrap_or(BUSY_SECONDS)),
             Self::Busy => Problem::Busy(BUSY_SECONDS),
             Self::Unavailable(_) => Problem::Unavailable,
             Self::TimedOut(_) => Problem::TimedOut,
@@ -165,10 +170,10 @@ impl From<RecordsError> for Error {
             RecordsError::Forbidden(_) => Self::Forbidden("that records-service asks for"),
             RecordsError::NotFound(_) => Self::RecordNotFound,
             RecordsError::Throttled { retry_after, .. } => {
-                let seconds = retry_after.map(|delay| {
-                    u32::try_from(delay.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
-                });
-                Self::Throttled(seconds, Box::new(error))
+                Self::Throttled(retry_after.map(whole_seconds), Box::new(error))
+            }
+            RecordsError::RateLimited { retry_after, .. } => {
+                Self::TooOften(retry_after.map(whole_seconds), Box::new(error))
             }
             // Sending the same again is right for both, and safe.
             RecordsError::Unavailable(_) | RecordsError::Conflict(_) => {
@@ -180,4 +185,9 @@ impl From<RecordsError> for Error {
             }
         }
     }
+}
+
+/// As `Retry-After` has it: not less than was asked for.
+fn whole_seconds(delay: Duration) -> u32 {
+    u32::try_from(delay.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }

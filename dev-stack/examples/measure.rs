@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dev_stack::{Service, Stack, StackOptions};
+use dev_stack::{Service, Stack};
 use reqwest::Client;
 use support::{
     NOTES, Outcome, RECORDS, create_records, logged_in_browser, pid, resident_mib, to_f64,
@@ -29,7 +29,7 @@ const MICROSECONDS_PER_TICK: f64 = 10_000.0;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let stack = Stack::start(StackOptions::for_test()?).await?;
+    let stack = Stack::start(support::options()?).await?;
     idle(&stack).await?;
     create_records(&stack, NOTES).await?;
     let browser = logged_in_browser(&stack).await?;

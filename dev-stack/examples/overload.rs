@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dev_stack::{Service, Stack, StackOptions, samples};
+use dev_stack::{Service, Stack, samples};
 use records_proto::v1::{ListRecordsRequest, records_service_client::RecordsServiceClient};
 use reqwest::{Client, StatusCode};
 use support::{NOTES, Outcome, RECORDS, create_records, logged_in_browser, resident_mib, to_f64};
@@ -109,7 +109,7 @@ async fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let subject = arguments.next().unwrap_or_else(|| "pages".to_owned());
     let minutes = arguments.next().map_or(Ok(MINUTES), |text| text.parse())?;
-    let mut options = StackOptions::for_test()?;
+    let mut options = support::options()?;
     if let Ok(limit) = std::env::var("MAX_IN_FLIGHT") {
         for service in [Service::Records, Service::Frontend] {
             options.variables.push((service, "MAX_IN_FLIGHT".to_owned(), limit.clone()));

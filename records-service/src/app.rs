@@ -16,7 +16,7 @@ use service_kit::{
 use crate::{
     audit::{RelayMetrics, queue::Queue, relay::Relay},
     config::ServeConfig,
-    grpc::{self, Audit, ConnectionLimits, Connections, Door, Health, Records},
+    grpc::{self, Audit, ConnectionLimits, Connections, Door, Health, Rates, Records},
     page_token::PageTokens,
     store::Store,
 };
@@ -72,7 +72,8 @@ impl App {
 
         let fetches = FetchMetrics::register(&mut registry);
         let verifier = Verifier::new(config.verifier, http::client()?, fetches);
-        let door = Door::new(verifier, config.max_in_flight, &mut registry);
+        let rates = Rates::new(config.caller_rate, config.organization_rate, &mut registry);
+        let door = Door::new(verifier, config.max_in_flight, rates, &mut registry);
         let page_tokens = Arc::new(PageTokens::new(&config.page_token_secrets));
         let records = Records::new(store.clone(), outgoing, Arc::clone(&page_tokens));
         let audit = Audit::new(store.clone(), page_tokens);

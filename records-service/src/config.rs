@@ -37,6 +37,23 @@ impl Tables {
     }
 }
 
+/// How often something may happen.
+#[derive(Debug, Clone, Copy)]
+pub struct Rate {
+    /// So many times a second, for as long as one likes.
+    pub per_second: NonZeroU32,
+    /// So many times at once, after a pause.
+    pub burst: NonZeroU32,
+}
+
+impl Rate {
+    fn read(env: &mut Environment, whose: &str, per_second: &str, burst: &str) -> Option<Self> {
+        let per_second = env.or(&format!("{whose}_RATE"), per_second);
+        let burst = env.or(&format!("{whose}_BURST"), burst);
+        Some(Self { per_second: per_second?, burst: burst? })
+    }
+}
+
 /// What `serve` needs.
 pub struct ServeConfig {
     /// `RECORDS_ADDRESS`: where gRPC is served.
@@ -55,6 +72,10 @@ pub struct ServeConfig {
     pub reflection: bool,
     /// `MAX_IN_FLIGHT`: how many calls are let in at a time.
     pub max_in_flight: NonZeroU32,
+    /// `CALLER_RATE`, `CALLER_BURST`: how often one caller may call.
+    pub caller_rate: Rate,
+    /// `ORGANIZATION_RATE`, `ORGANIZATION_BURST`: how often all callers of one organization may.
+    pub organization_rate: Rate,
     /// `MAX_CONNECTIONS`: how many connections may be open.
     pub max_connections: NonZeroU32,
     /// `MAX_CONNECTION_AGE_SECONDS`: when a connection is closed at the latest, and its client
@@ -76,6 +97,8 @@ impl ServeConfig {
         let page_token_secrets = Secrets::from_environment(&mut env, "PAGE_TOKEN_SECRET");
         let reflection = env.or("GRPC_REFLECTION", "true");
         let max_in_flight = env.or("MAX_IN_FLIGHT", "256");
+        let caller_rate = Rate::read(&mut env, "CALLER", "500", "1000");
+        let organization_rate = Rate::read(&mut env, "ORGANIZATION", "1000", "2000");
         let max_connections = env.or("MAX_CONNECTIONS", "512");
         let max_connection_age = env
             .or::<NonZeroU64>("MAX_CONNECTION_AGE_SECONDS", "300")
@@ -91,6 +114,8 @@ impl ServeConfig {
                 page_token_secrets: page_token_secrets?,
                 reflection: reflection?,
                 max_in_flight: max_in_flight?,
+                caller_rate: caller_rate?,
+                organization_rate: organization_rate?,
                 max_connections: max_connections?,
                 max_connection_age: max_connection_age?,
                 shutdown_pause: shutdown_pause?,

@@ -42,6 +42,9 @@ pub(crate) enum Error {
     /// Something that we need has too much to do: try again after a while.
     #[error("too many requests at once")]
     Throttled(#[source] Cause),
+    /// This caller, or its organization, calls too often: go on after a while, more slowly.
+    #[error("too many requests of this {0} in a short time")]
+    RateLimited(&'static str),
     /// Something that we need does not answer: try again after a while.
     #[error("the service is not available at the moment")]
     Unavailable(#[source] Option<Cause>),
@@ -74,7 +77,7 @@ impl Error {
             Self::Conflict => Code::Aborted,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::Forbidden(_) => Code::PermissionDenied,
-            Self::Full | Self::Throttled(_) => Code::ResourceExhausted,
+            Self::Full | Self::Throttled(_) | Self::RateLimited(_) => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
@@ -90,6 +93,7 @@ impl Error {
             Self::Forbidden(_) => "PERMISSION_DENIED",
             Self::Full => "FULL",
             Self::Throttled(_) => "THROTTLED",
+            Self::RateLimited(_) => "RATE_LIMITED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Internal(_) => "INTERNAL",
@@ -109,7 +113,10 @@ impl Error {
             Self::Invalid(violations) => {
                 details.set_bad_request(to_field_violations(violations));
             }
-            Self::Full | Self::Throttled(_) | Self::Unavailable(_) => {
+            Self::Full
+            | Self::Throttled(_)
+            | Self::RateLimited(_)
+            | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             // The log has the cause under the id of the trace, and it only.

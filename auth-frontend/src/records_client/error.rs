@@ -6,6 +6,9 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
+/// The reason by which records-service tells who asks too often from what is too much for it.
+const RATE_LIMITED: &str = "RATE_LIMITED";
+
 /// One thing that is wrong with what was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
@@ -46,6 +49,15 @@ pub(crate) enum RecordsError {
         #[source]
         status: Box<Status>,
     },
+    /// The person, or the whole organization, asks too often.
+    #[error("records-service takes no more of this person or organization for now")]
+    RateLimited {
+        /// How long to wait before the next attempt.
+        retry_after: Option<Duration>,
+        /// What it said.
+        #[source]
+        status: Box<Status>,
+    },
     /// It cannot be reached, or cannot reach what it needs.
     #[error("records-service is unavailable")]
     Unavailable(#[source] Box<Status>),
@@ -68,7 +80,11 @@ impl From<Status> for RecordsError {
             Code::Aborted => Self::Conflict(status),
             Code::ResourceExhausted => {
                 let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-                Self::Throttled { retry_after, status }
+                if status.get_details_error_info().is_some_and(|info| info.reason == RATE_LIMITED) {
+                    Self::RateLimited { retry_after, status }
+                } else {
+                    Self::Throttled { retry_after, status }
+                }
             }
             Code::Unavailable => Self::Unavailable(status),
             // The client cancels only what it has waited too long for.

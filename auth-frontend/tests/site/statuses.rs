@@ -1,7 +1,7 @@
 //! What becomes of every answer that records-service can give, by a stand-in that gives the one it
 //! is asked for.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use dev_stack::Service;
 use records_proto::v1::{
@@ -19,7 +19,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::{app::TestApp, headers::assert_protected};
 
-/// Lists answer with the status whose number is the page token.
+/// Lists answer with the status whose number is the page token, and that this is the person's own
+/// doing where the number has an exclamation mark.
 struct StandIn;
 
 #[tonic::async_trait]
@@ -39,8 +40,12 @@ impl RecordsService for StandIn {
         &self,
         request: Request<ListRecordsRequest>,
     ) -> Result<Response<ListRecordsResponse>, Status> {
-        let code = Code::from(request.into_inner().page_token.parse::<i32>().unwrap());
-        let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(6500)));
+        let token = request.into_inner().page_token;
+        let code = Code::from(token.trim_end_matches('!').parse::<i32>().unwrap());
+        let mut details = ErrorDetails::with_retry_info(Some(Duration::from_millis(6500)));
+        if token.ends_with('!') {
+            details.set_error_info("RATE_LIMITED", "org-records", HashMap::new());
+        }
         Err(Status::with_error_details(code, "private words of the service", details))
     }
 }
@@ -91,6 +96,13 @@ async fn each_answer_of_the_service_has_its_page_and_no_private_word_on_it() {
             page.assert_shows("Wait 7 seconds");
         }
     }
+    let page = browser.get(&format!("/records?page_token={}!", Code::ResourceExhausted as i32)).await;
+    assert_eq!((page.status, &page.headers["retry-after"]), (429, &"7".parse().unwrap()));
+    page.assert_shows("Too many requests in a short time");
+    page.assert_shows("Wait 7 seconds");
+    page.assert_lacks("private words");
+    page.assert_shows("Ada Admin");
+    assert!(app.log().iter().any(|line| line.contains(&page.reference())));
     let record = browser.get("/records/0198c0de-0000-7000-8000-000000000000").await;
     assert_eq!(record.status, 404);
     let form = browser.record_form(&[]).await;

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, error::Error, fs};
 
-use dev_stack::{Service, Stack};
+use dev_stack::{Service, Stack, StackOptions};
 use records_proto::v1::{
     CreateRecordRequest, Record, Value, records_service_client::RecordsServiceClient, value::Kind,
 };
@@ -18,6 +18,15 @@ pub(crate) const NOTES: &str = "To be replaced after three years of use.";
 
 /// What comes of something that may fail in any way.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A system that takes as much as it can carry from one person, which is what all of it is asked by.
+pub(crate) fn options() -> Outcome<StackOptions> {
+    let mut options = StackOptions::for_test()?;
+    for limit in ["CALLER_RATE", "CALLER_BURST", "ORGANIZATION_RATE", "ORGANIZATION_BURST"] {
+        options.variables.push((Service::Records, limit.to_owned(), "1000000".to_owned()));
+    }
+    Ok(options)
+}
 
 /// Fills `acme` with a page of records that have these notes.
 pub(crate) async fn create_records(stack: &Stack, notes: &str) -> Outcome<()> {

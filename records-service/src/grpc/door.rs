@@ -1,5 +1,5 @@
 //! What every call of the contract goes through before anything reads its message: the limit of
-//! calls in flight, its trace, its caller and its deadline; and afterwards its line in the log and
+//! calls in flight, its trace, its caller, how often that one may call, and its deadline; and afterwards its line in the log and
 //! its place among the metrics. It knows headers and statuses, not what a call is about.
 
 use std::{
@@ -35,6 +35,7 @@ use super::{
     deadline::timeout_of,
     method::{Method, Methods},
     metrics::{CallLabels, Metrics, name_of},
+    rates::Rates,
     undecodable::name_undecodable,
 };
 use crate::{error::Error, store::Duty};
@@ -48,6 +49,7 @@ const LOG_LINES: u32 = 50;
 pub(crate) struct Door {
     verifier: Verifier,
     room: Arc<Semaphore>,
+    rates: Rates,
     methods: Methods,
     metrics: Metrics,
     failure_lines: Lines,
@@ -55,15 +57,21 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// A door for callers with tokens that this verifier accepts, and for so many calls at a time.
+    /// A door for callers with tokens that this verifier accepts, for so many calls at a time, and
+    /// for callers and organizations that call no more often than this.
     #[must_use]
-    pub(crate) fn new(verifier: Verifier, limit: NonZeroU32, registry: &mut Registry) -> Arc<Self> {
+    pub(crate) fn new(
+        verifier: Verifier,
+        limit: NonZeroU32,
+        rates: Rates,
+        registry: &mut Registry,
+    ) -> Arc<Self> {
         let room = Arc::new(Semaphore::new(limit.get() as usize));
         let metrics = Metrics::register(registry, limit);
         let methods = Methods::of_contract();
         let lines = || Lines::new(LOG_LINES, Duration::from_secs(1));
         let (failure_lines, refusal_lines) = (lines(), lines());
-        Arc::new(Self { verifier, room, methods, metrics, failure_lines, refusal_lines })
+        Arc::new(Self { verifier, room, rates, methods, metrics, failure_lines, refusal_lines })
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
@@ -120,6 +128,7 @@ pub(super) async fn admit(
     let handled = async {
         let caller = door.authenticate(request.headers()).await?;
         tracing::Span::current().record("org.id", caller.organization().id());
+        door.rates.admit(&caller)?;
         let duty = Duty::of_caller(&caller);
         request.extensions_mut().insert(Visitor { caller, trace });
         let answer = duty.during(next.run(within_limit(request))).await;
@@ -132,7 +141,10 @@ pub(super) async fn admit(
             Ok(Err(panic)) => Err(after_panic(panic.as_ref())),
             Err(_) => Err(Error::DeadlineExceeded),
         };
-        let response = result.unwrap_or_else(|error| error.into_status().into_http());
+        let response = result.unwrap_or_else(|error| {
+            underway.is_limited = matches!(error, Error::RateLimited(_));
+            error.into_status().into_http()
+        });
         underway.answered_with(&response);
         response
     };
@@ -153,12 +165,22 @@ struct Underway<'a> {
     method: Method,
     started: Instant,
     code: Code,
+    /// Whether it was turned away for its caller's asking too often. Then it is counted apart: it
+    /// says nothing about how the service does.
+    is_limited: bool,
     span: Span,
 }
 
 impl<'a> Underway<'a> {
     fn begin(door: &'a Door, method: Method, span: Span) -> Self {
-        Self { door, method, started: Instant::now(), code: Code::Cancelled, span }
+        Self {
+            door,
+            method,
+            started: Instant::now(),
+            code: Code::Cancelled,
+            is_limited: false,
+            span,
+        }
     }
 
     /// Notes the answer, and writes the one line about the call, with the whole chain of causes
@@ -178,6 +200,7 @@ impl<'a> Underway<'a> {
         self.code = code;
         let error = Chain(status.source().unwrap_or(&status));
         let (lines, is_failure) = match code {
+            _ if self.is_limited => (&self.door.refusal_lines, false),
             Code::Internal
             | Code::Unavailable
             | Code::ResourceExhausted
@@ -197,9 +220,11 @@ impl Drop for Underway<'_> {
     fn drop(&mut self) {
         let Method { service, name, .. } = self.method;
         let code = name_of(self.code);
-        let labels = CallLabels { service, method: name, code };
-        let duration = self.door.metrics.durations.get_or_create_owned(&labels);
-        duration.observe(self.started.elapsed().as_secs_f64());
+        if !self.is_limited {
+            let labels = CallLabels { service, method: name, code };
+            let duration = self.door.metrics.durations.get_or_create_owned(&labels);
+            duration.observe(self.started.elapsed().as_secs_f64());
+        }
         self.span.set("rpc.system", "grpc");
         self.span.set("rpc.service", service);
         self.span.set("rpc.method", name);

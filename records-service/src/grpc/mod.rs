@@ -14,6 +14,7 @@ mod forms;
 mod health;
 mod method;
 mod metrics;
+mod rates;
 mod records;
 mod routes;
 mod undecodable;
@@ -22,6 +23,7 @@ pub(crate) use audit::Audit;
 pub(crate) use connections::{ConnectionLimits, Connections};
 pub(crate) use door::Door;
 pub(crate) use health::Health;
+pub(crate) use rates::Rates;
 pub(crate) use records::Records;
 pub(crate) use routes::routes;
 

@@ -14,6 +14,7 @@ mod isolation;
 mod issuer;
 mod metrics;
 mod overload;
+mod rates;
 mod records;
 mod reflection;
 mod start;

@@ -29,6 +29,10 @@ fn every_configuration_mistake_is_listed_before_anything_binds() {
             ("RECORDS_ADDRESS", "everywhere"),
             ("GRPC_REFLECTION", "perhaps"),
             ("MAX_IN_FLIGHT", "0"),
+            ("CALLER_RATE", "0"),
+            ("CALLER_BURST", "0"),
+            ("ORGANIZATION_RATE", "-1"),
+            ("ORGANIZATION_BURST", "much"),
             ("MAX_CONNECTIONS", "many"),
             ("MAX_CONNECTION_AGE_SECONDS", "0"),
         ])
@@ -45,6 +49,10 @@ fn every_configuration_mistake_is_listed_before_anything_binds() {
         "RECORDS_ADDRESS",
         "GRPC_REFLECTION",
         "MAX_IN_FLIGHT",
+        "CALLER_RATE",
+        "CALLER_BURST",
+        "ORGANIZATION_RATE",
+        "ORGANIZATION_BURST",
         "MAX_CONNECTIONS",
         "MAX_CONNECTION_AGE_SECONDS",
     ] {

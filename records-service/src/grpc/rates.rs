@@ -1,0 +1,178 @@
+//! How often a caller, and all callers of an organization together, may call. So one organization
+//! that asks without end leaves the others their share. It does not know what is asked, nor how much
+//! is worked on at a time.
+//!
+//! Each process counts for itself: behind several replicas there is as much more room.
+
+use std::{
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use prometheus_client::{
+    encoding::EncodeLabelSet,
+    metrics::{counter::Counter, family::Family},
+    registry::Registry,
+};
+use service_kit::identity::Caller;
+
+use crate::{config::Rate, error::Error};
+
+/// After so many calls, those who have not called lately are forgotten. So there are never many more
+/// known than call within the time of a burst. Only who has a token is known at all.
+const FORGET_EVERY: u32 = 8192;
+
+/// The limits of callers and organizations.
+pub(crate) struct Rates {
+    callers: Limit<OfCaller>,
+    organizations: Limit<OfOrganization>,
+    limited: Family<LimitedLabels, Counter>,
+}
+
+/// Who is kept back. Nothing here says which one it was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitedLabels {
+    by: &'static str,
+}
+
+const CALLER: &str = "caller";
+const ORGANIZATION: &str = "organization";
+
+impl Rates {
+    /// These rates for each caller and each organization. Calls beyond are counted in `registry`.
+    pub(crate) fn new(caller: Rate, organization: Rate, registry: &mut Registry) -> Self {
+        let limited = Family::<LimitedLabels, Counter>::default();
+        // A rate over a counter that appears with its first call would not see that call.
+        for by in [CALLER, ORGANIZATION] {
+            limited.get_or_create_owned(&LimitedLabels { by });
+        }
+        let help = "Calls not admitted because their caller or organization calls too often";
+        registry.register("grpc_server_requests_limited", help, limited.clone());
+        Self { callers: Limit::new(caller), organizations: Limit::new(organization), limited }
+    }
+
+    /// Lets a call in. One that its caller's own limit turns away takes nothing of what the others of
+    /// the organization have.
+    ///
+    /// # Errors
+    /// `RateLimited`: a second later there is room again.
+    pub(super) fn admit(&self, caller: &Arc<Caller>) -> Result<(), Error> {
+        let by = if !self.callers.admits(&OfCaller(Arc::clone(caller))) {
+            CALLER
+        } else if !self.organizations.admits(&OfOrganization(Arc::clone(caller))) {
+            ORGANIZATION
+        } else {
+            return Ok(());
+        };
+        self.limited.get_or_create_owned(&LimitedLabels { by }).inc();
+        Err(Error::RateLimited(by))
+    }
+}
+
+/// One limit of many, each with its own count.
+struct Limit<K: Hash + Eq + Clone> {
+    counts: DefaultKeyedRateLimiter<K>,
+    calls: AtomicU32,
+}
+
+impl<K: Hash + Eq + Clone> Limit<K> {
+    fn new(rate: Rate) -> Self {
+        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        Self { counts: RateLimiter::keyed(quota), calls: AtomicU32::new(0) }
+    }
+
+    fn admits(&self, key: &K) -> bool {
+        if self.calls.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            self.counts.retain_recent();
+        }
+        self.counts.check_key(key).is_ok()
+    }
+}
+
+/// Somebody in one organization. In another the same person is somebody else, lest one organization
+/// notice the other.
+#[derive(Clone)]
+struct OfCaller(Arc<Caller>);
+
+impl OfCaller {
+    fn key(&self) -> (&str, &str) {
+        (self.0.organization().id(), &self.0.actor().id)
+    }
+}
+
+impl PartialEq for OfCaller {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for OfCaller {}
+
+impl Hash for OfCaller {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+/// The organization of a caller.
+#[derive(Clone)]
+struct OfOrganization(Arc<Caller>);
+
+impl OfOrganization {
+    fn key(&self) -> &str {
+        self.0.organization().id()
+    }
+}
+
+impl PartialEq for OfOrganization {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for OfOrganization {}
+
+impl Hash for OfOrganization {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.key().hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    fn rate(per_second: u32, burst: u32) -> Rate {
+        let number = |number| NonZeroU32::new(number).unwrap();
+        Rate { per_second: number(per_second), burst: number(burst) }
+    }
+
+    #[test]
+    fn each_has_a_burst_of_its_own() {
+        let limit = Limit::new(rate(1, 3));
+
+        let first: Vec<_> = (0..5).map(|_| limit.admits(&"a")).collect();
+
+        assert_eq!(first, [true, true, true, false, false]);
+        assert!(limit.admits(&"b"));
+    }
+
+    #[test]
+    fn those_who_have_not_called_lately_are_forgotten() {
+        // After a microsecond nobody has called lately.
+        let limit = Limit::new(rate(1_000_000, 1));
+
+        for key in 0..20 * FORGET_EVERY {
+            assert!(limit.admits(&key));
+        }
+
+        let known = u32::try_from(limit.counts.len()).unwrap();
+        assert!(known < 2 * FORGET_EVERY, "{known} are known");
+    }
+}
