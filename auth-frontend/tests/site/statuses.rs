@@ -96,7 +96,8 @@ async fn each_answer_of_the_service_has_its_page_and_no_private_word_on_it() {
             page.assert_shows("Wait 7 seconds");
         }
     }
-    let page = browser.get(&format!("/records?page_token={}!", Code::ResourceExhausted as i32)).await;
+    let page =
+        browser.get(&format!("/records?page_token={}!", Code::ResourceExhausted as i32)).await;
     assert_eq!((page.status, &page.headers["retry-after"]), (429, &"7".parse().unwrap()));
     page.assert_shows("Too many requests in a short time");
     page.assert_shows("Wait 7 seconds");
