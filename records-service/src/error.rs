@@ -113,10 +113,7 @@ impl Error {
             Self::Invalid(violations) => {
                 details.set_bad_request(to_field_violations(violations));
             }
-            Self::Full
-            | Self::Throttled(_)
-            | Self::RateLimited(_)
-            | Self::Unavailable(_) => {
+            Self::Full | Self::Throttled(_) | Self::RateLimited(_) | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             // The log has the cause under the id of the trace, and it only.
