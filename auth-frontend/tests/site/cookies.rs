@@ -143,7 +143,7 @@ async fn no_changed_or_foreign_login_cookie_finishes_a_login() {
 
     let mut attacker = app.browser();
     for line in lines {
-        let page = attacker.with_cookies(&callback, &[line.clone()]).await;
+        let page = attacker.with_cookies(&callback, std::slice::from_ref(&line)).await;
         assert_eq!(page.status, 400, "{line}");
         assert!(!attacker.jar.contains_key("session"));
     }

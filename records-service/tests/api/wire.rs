@@ -145,8 +145,8 @@ impl Whole {
         let status = status_of(&headers);
         let mut seen = format!("{headers:?}\n{}", String::from_utf8_lossy(&body));
         if let Err(status) = &status {
-            seen += &format!("\n{}\n", status.message());
-            seen += &String::from_utf8_lossy(status.details());
+            let details = String::from_utf8_lossy(status.details());
+            seen = [seen.as_str(), status.message(), &details].join("\n");
         }
         Self { status, seen }
     }

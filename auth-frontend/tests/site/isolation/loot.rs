@@ -47,7 +47,7 @@ impl Loot {
         for _ in 0..RECORDS {
             form = admin.record_form(&values).await;
             let saved = admin.post_form("/records", &form).await;
-            record_id = saved.location().strip_prefix("/records/").unwrap().to_owned();
+            saved.location().strip_prefix("/records/").unwrap().clone_into(&mut record_id);
         }
         let find = |name: &str| form.iter().find(|(input, _)| input == name).unwrap().1.clone();
         let (request_id, csrf_token) = (find("request_id"), find("csrf_token"));
