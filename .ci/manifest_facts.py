@@ -20,6 +20,8 @@ STOPPING = {
 SECRETS = {
     "auth-frontend": {"AUTH0_CLIENT_SECRET", "AUTH0_SECRET"},
     "records-service": {"PAGE_TOKEN_SECRET"},
+    "auth-frontend-tls": {"tls.crt", "tls.key", "ca.crt"},
+    "records-service-tls": {"tls.crt", "tls.key", "ca.crt"},
 }
 
 
@@ -87,6 +89,8 @@ class Overlay:
                 variable, file = variable["name"].removesuffix("_FILE"), variable["value"]
                 if file.startswith("/var/run/secrets") and file.rpartition("/")[2] not in secrets & {variable}:
                     yield f"{name}: {variable} is not in a Secret that it mounts"
+                if file.startswith("/var/run/tls") and file.rpartition("/")[2] not in secrets:
+                    yield f"{name}: {file} is not in a Secret that it mounts"
                 if variable not in variables and not variable.startswith("DEV_STACK_"):
                     yield f"{name}: {variable} is not in the README"
 

@@ -4,6 +4,7 @@
 use std::{
     net::SocketAddr,
     num::{NonZeroU16, NonZeroU32},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -11,6 +12,7 @@ use secrecy::SecretString;
 use service_kit::{
     config::{Environment, Mistakes, is_loopback},
     identity::VerifierSettings,
+    pem,
     sealing::Secrets,
     telemetry::LogSettings,
 };
@@ -36,6 +38,11 @@ Environment (each variable marked * must be set; a secret NAME may be a file nam
                           enterprise identity provider, separated by spaces
   RECORDS_SERVICE_URL   * records-service, such as http://localhost:50051; https for TLS. Several
                           are separated by commas; every address of a host name is a replica
+  RECORDS_SERVICE_CA      PEM file of the authority of its certificates [the machine's]
+  RECORDS_SERVICE_CLIENT_CERT, RECORDS_SERVICE_CLIENT_KEY
+                          PEM files of the certificate, and its key, that we show it [none]
+  RECORDS_SERVICE_PLAINTEXT
+                          whether it may be called by http, without TLS [false]
   MAX_IN_FLIGHT           requests worked on at once; what is beyond is answered 503 [256]
   LOGIN_RATE_PER_MINUTE   requests of logins and logouts that one address may send in a minute; what
                           is beyond is answered 429 [600]
@@ -69,6 +76,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Where records-service is: one URL or several, all of the same.
     pub records_urls: Vec<Url>,
+    /// What of TLS is in files, for those of the URLs that are https.
+    pub records_tls: RecordsTls,
     /// How many requests are worked on at once.
     pub max_in_flight: NonZeroU16,
     /// How many requests of logins and logouts one address may send in a minute.
@@ -81,6 +90,15 @@ pub struct Config {
     pub log: LogSettings,
     /// How long to go on accepting after the signal to stop.
     pub shutdown_pause: Duration,
+}
+
+/// The certificates on the way to records-service: PEM files, which may change while we run.
+#[derive(Debug, Clone, Default)]
+pub struct RecordsTls {
+    /// `RECORDS_SERVICE_CA`: who issues its certificates; without it, anybody whom the machine trusts.
+    pub authority: Option<PathBuf>,
+    /// `RECORDS_SERVICE_CLIENT_CERT` and `RECORDS_SERVICE_CLIENT_KEY`: what we show.
+    pub certificate: Option<(PathBuf, PathBuf)>,
 }
 
 impl Config {
@@ -97,7 +115,7 @@ impl Config {
         let client_secret = env.secret("AUTH0_CLIENT_SECRET");
         let login_origins = login_origins(&mut env);
         let secrets = Secrets::from_environment(&mut env, "AUTH0_SECRET");
-        let records_urls = env.urls("RECORDS_SERVICE_URL");
+        let (records_urls, records_tls) = records_service(&mut env);
         let max_in_flight = env.or("MAX_IN_FLIGHT", "256");
         let logins_per_minute = env.or("LOGIN_RATE_PER_MINUTE", "600");
         let trusted_proxies = env.or("TRUSTED_PROXY_HOPS", "0");
@@ -115,6 +133,7 @@ impl Config {
                 login_origins,
                 secrets: secrets?,
                 records_urls: records_urls?,
+                records_tls: records_tls?,
                 max_in_flight: max_in_flight?,
                 logins_per_minute: logins_per_minute?,
                 trusted_proxies: trusted_proxies?,
@@ -138,6 +157,38 @@ pub fn ops_address(mut env: Environment) -> Result<SocketAddr, Mistakes> {
 
 fn read_ops_address(env: &mut Environment) -> Option<SocketAddr> {
     env.or("OPS_ADDRESS", "0.0.0.0:9090")
+}
+
+/// Where records-service is, and what of TLS is needed for that.
+fn records_service(env: &mut Environment) -> (Option<Vec<Url>>, Option<RecordsTls>) {
+    let urls = env.urls("RECORDS_SERVICE_URL");
+    let may_be_plain = env.or("RECORDS_SERVICE_PLAINTEXT", "false");
+    let is_plain = |url: &Url| url.scheme() == "http";
+    if urls.iter().flatten().any(is_plain) && may_be_plain == Some(false) {
+        let problem = "http is without TLS: use https, or RECORDS_SERVICE_PLAINTEXT=true where the \
+                       network itself protects what goes over it";
+        env.mistake("RECORDS_SERVICE_URL", problem);
+    }
+    let files = ["RECORDS_SERVICE_CA", "RECORDS_SERVICE_CLIENT_CERT", "RECORDS_SERVICE_CLIENT_KEY"];
+    let [ca, certificate, key] = files.map(|variable| env.optional(variable).is_some());
+    if urls.as_ref().is_some_and(|urls| urls.iter().all(is_plain)) {
+        for (variable, _) in files.into_iter().zip([ca, certificate, key]).filter(|(_, set)| *set) {
+            env.mistake(variable, "is for https, and RECORDS_SERVICE_URL is http");
+        }
+    }
+    let authority = ca.then(|| env.file("RECORDS_SERVICE_CA", pem::authorities));
+    let ours = (certificate || key).then(|| {
+        let certificate = env.file("RECORDS_SERVICE_CLIENT_CERT", pem::certificates);
+        let key = env.file("RECORDS_SERVICE_CLIENT_KEY", pem::key);
+        certificate.zip(key)
+    });
+    let tls = match (authority, ours) {
+        (Some(None), _) | (_, Some(None)) => None,
+        (authority, ours) => {
+            Some(RecordsTls { authority: authority.flatten(), certificate: ours.flatten() })
+        }
+    };
+    (urls, tls)
 }
 
 fn login_origins(env: &mut Environment) -> Vec<Url> {
@@ -183,7 +234,7 @@ mod tests {
         ("AUTH0_CLIENT_SECRET", "secret"),
         ("AUTH0_AUDIENCE", "https://records.local/api"),
         ("AUTH0_SECRET", "0123456789abcdef0123456789abcdef"),
-        ("RECORDS_SERVICE_URL", "http://localhost:50051"),
+        ("RECORDS_SERVICE_URL", "https://localhost:50051"),
     ];
 
     fn with(changes: &[(&str, &str)]) -> Result<Config, Mistakes> {
@@ -208,12 +259,48 @@ mod tests {
 
     #[test]
     fn records_service_may_be_at_several_addresses() {
-        let config = with(&[("RECORDS_SERVICE_URL", "http://a:50051, https://b")]).unwrap();
+        let with =
+            |urls| with(&[("RECORDS_SERVICE_URL", urls), ("RECORDS_SERVICE_PLAINTEXT", "true")]);
+        let config = with("http://a:50051, https://b").unwrap();
 
         let urls: Vec<_> = config.records_urls.iter().map(Url::as_str).collect();
         assert_eq!(urls, ["http://a:50051/", "https://b/"]);
-        assert!(with(&[("RECORDS_SERVICE_URL", "http://a:50051,")]).is_err());
-        assert!(with(&[("RECORDS_SERVICE_URL", "http://a:50051,b")]).is_err());
+        assert!(with("http://a:50051,").is_err());
+        assert!(with("http://a:50051,b").is_err());
+    }
+
+    #[test]
+    fn records_service_is_called_without_tls_only_where_that_is_configured() {
+        let http = ("RECORDS_SERVICE_URL", "https://a,http://b:50051");
+        let problem = with(&[http]).err().unwrap().to_string();
+
+        assert!(problem.contains("\n  RECORDS_SERVICE_URL: http is without TLS"), "{problem}");
+        assert!(with(&[http, ("RECORDS_SERVICE_PLAINTEXT", "false")]).is_err());
+        assert!(with(&[http, ("RECORDS_SERVICE_PLAINTEXT", "true")]).is_ok());
+    }
+
+    #[test]
+    fn certificates_are_read_at_the_start_and_belong_to_https() {
+        let mistakes = |changes: &[(&str, &str)]| with(changes).err().unwrap().to_string();
+
+        let missing = mistakes(&[
+            ("RECORDS_SERVICE_CA", "/does/not/exist"),
+            ("RECORDS_SERVICE_CLIENT_CERT", "/dev/null"),
+        ]);
+        let needless = mistakes(&[
+            ("RECORDS_SERVICE_URL", "http://a:50051"),
+            ("RECORDS_SERVICE_PLAINTEXT", "true"),
+            ("RECORDS_SERVICE_CA", "/dev/null"),
+        ]);
+
+        for line in [
+            "RECORDS_SERVICE_CA: cannot read",
+            "RECORDS_SERVICE_CLIENT_CERT: \"/dev/null\": there is no certificate in it",
+            "RECORDS_SERVICE_CLIENT_KEY: is not set",
+        ] {
+            assert!(missing.contains(&format!("\n  {line}")), "{missing}");
+        }
+        assert!(needless.contains("\n  RECORDS_SERVICE_CA: is for https"), "{needless}");
     }
 
     #[test]
@@ -286,6 +373,7 @@ mod tests {
             "LOGIN_RATE_PER_MINUTE",
             "MAX_IN_FLIGHT",
             "OPS_ADDRESS",
+            "RECORDS_SERVICE_CA",
             "SESSIONS_TABLE",
             "SHUTDOWN_PAUSE_SECONDS",
             "TRUSTED_PROXY_HOPS",

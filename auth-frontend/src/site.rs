@@ -59,7 +59,7 @@ pub enum SiteError {
     #[error("cannot make an HTTP client")]
     Http(#[from] reqwest::Error),
     /// The client for records-service cannot be made.
-    #[error("RECORDS_SERVICE_URL: cannot be used")]
+    #[error("records-service cannot be called")]
     Records(#[from] ClientError),
     /// The templates are not valid, which the tests rule out.
     #[error("cannot compile the templates")]
@@ -95,8 +95,12 @@ impl Site {
             client_secret: config.client_secret,
             audience: config.tokens.audience.clone(),
         };
-        let records =
-            RecordsClient::new(&config.records_urls, config.max_in_flight.get(), registry)?;
+        let records = RecordsClient::new(
+            &config.records_urls,
+            &config.records_tls,
+            config.max_in_flight.get(),
+            registry,
+        )?;
         let verifier = Verifier::new(config.tokens, http.clone(), fetches.clone());
         Ok(Arc::new(Self {
             admission: Admission::new(config.max_in_flight.get(), registry),

@@ -52,6 +52,8 @@
 //! # }
 //! ```
 //!
+//! An [`Authority`] issues certificates for tests of TLS, good ones and bad ones.
+//!
 //! [`Stack`] is the whole system with the services as their real binaries, which
 //! `cargo build --workspace` has put beside the running test:
 //!
@@ -76,6 +78,7 @@
 //! ```
 
 pub mod auth0;
+mod certificates;
 mod dynamodb;
 mod error;
 mod faults;
@@ -87,6 +90,7 @@ mod stack;
 mod storage;
 
 pub use auth0::{Auth0, Auth0Options};
+pub use certificates::{Authority, Certified};
 pub use dynamodb::DynamoDb;
 pub use error::Error;
 pub use faults::{Answer, Fault, FaultProxy};

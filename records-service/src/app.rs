@@ -15,8 +15,10 @@ use service_kit::{
 
 use crate::{
     audit::{RelayMetrics, queue::Queue, relay::Relay},
-    config::ServeConfig,
-    grpc::{self, Audit, ConnectionLimits, Connections, Door, Health, Rates, Records},
+    config::{ServeConfig, Transport},
+    grpc::{
+        self, Audit, ConnectionLimits, Connections, Door, Health, Rates, Records, Tls, TlsError,
+    },
     page_token::PageTokens,
     store::Store,
 };
@@ -37,6 +39,9 @@ pub enum StartError {
     /// The machine's certificates cannot be loaded.
     #[error("cannot make an HTTP client")]
     Http(#[from] reqwest::Error),
+    /// The gRPC port cannot be served as it is configured.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The relay gave up, and with it the delivery of events.
     #[error("the relay failed")]
     Relay,
@@ -86,8 +91,12 @@ impl App {
             // On one connection as well, whoever is not let in must be told so, and health answers.
             calls: config.max_in_flight.get().saturating_mul(2),
         };
+        let tls = match &config.transport {
+            Transport::Plaintext => None,
+            Transport::Tls(files) => Some(Tls::load(files)?),
+        };
         let listener = ops::bind(config.address)?;
-        let connections = Connections::new(listener, limits, &mut registry);
+        let connections = Connections::new(listener, limits, tls, &mut registry);
         let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry)?;
         Ok(Self {
             connections,

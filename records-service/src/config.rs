@@ -4,12 +4,14 @@
 use std::{
     net::SocketAddr,
     num::{NonZeroU32, NonZeroU64},
+    path::PathBuf,
     time::Duration,
 };
 
 use service_kit::{
     config::{Environment, Mistakes},
     identity::VerifierSettings,
+    pem,
     sealing::Secrets,
 };
 use url::Url;
@@ -37,6 +39,71 @@ impl Tables {
     }
 }
 
+/// How the gRPC port is spoken to.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// `GRPC_PLAINTEXT`: without TLS, where the network itself protects what goes over it.
+    Plaintext,
+    /// With TLS, and nothing else.
+    Tls(TlsFiles),
+}
+
+/// The files, all of them PEM.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// `GRPC_TLS_CERT`: the certificate, and those between it and its authority.
+    pub certificate: PathBuf,
+    /// `GRPC_TLS_KEY`: its key.
+    pub key: PathBuf,
+    /// `GRPC_TLS_CLIENT_CA`: who issues the certificates of clients; without it they need none.
+    pub client_ca: Option<PathBuf>,
+    /// `GRPC_TLS_RELOAD_SECONDS`: how often the files are looked at.
+    pub reload_every: Duration,
+}
+
+impl Transport {
+    fn read(env: &mut Environment) -> Option<Self> {
+        let is_plaintext = env.or("GRPC_PLAINTEXT", "false");
+        let reload_every = env
+            .or::<NonZeroU64>("GRPC_TLS_RELOAD_SECONDS", "60")
+            .map(|seconds| Duration::from_secs(seconds.get()));
+        let is_set = |variable| env.optional(variable).is_some();
+        let has_files =
+            ["GRPC_TLS_CERT", "GRPC_TLS_KEY", "GRPC_TLS_CLIENT_CA"].into_iter().any(is_set);
+        let checks_clients = is_set("GRPC_TLS_CLIENT_CA");
+        match (is_plaintext?, has_files) {
+            (true, false) => Some(Self::Plaintext),
+            (true, true) => {
+                let problem = "is true, and GRPC_TLS_… are set as well: choose one of them";
+                env.mistake("GRPC_PLAINTEXT", problem);
+                None
+            }
+            (false, false) => {
+                let problem = "is not set: set it and GRPC_TLS_KEY to the files of a certificate \
+                               and its key, or GRPC_PLAINTEXT=true where the network itself \
+                               protects what goes over it";
+                env.mistake("GRPC_TLS_CERT", problem);
+                None
+            }
+            (false, true) => {
+                let certificate = env.file("GRPC_TLS_CERT", pem::certificates);
+                let key = env.file("GRPC_TLS_KEY", pem::key);
+                let client_ca =
+                    checks_clients.then(|| env.file("GRPC_TLS_CLIENT_CA", pem::authorities));
+                Some(Self::Tls(TlsFiles {
+                    certificate: certificate?,
+                    key: key?,
+                    client_ca: match client_ca {
+                        Some(path) => Some(path?),
+                        None => None,
+                    },
+                    reload_every: reload_every?,
+                }))
+            }
+        }
+    }
+}
+
 /// How often something may happen.
 #[derive(Debug, Clone, Copy)]
 pub struct Rate {
@@ -58,6 +125,8 @@ impl Rate {
 pub struct ServeConfig {
     /// `RECORDS_ADDRESS`: where gRPC is served.
     pub address: SocketAddr,
+    /// How it is spoken to there.
+    pub transport: Transport,
     /// `OPS_ADDRESS`: the private port with the probes.
     pub ops_address: SocketAddr,
     /// Which access tokens are good.
@@ -90,6 +159,7 @@ impl ServeConfig {
     /// Every mistake, by variable.
     pub fn read(mut env: Environment) -> Result<Self, Mistakes> {
         let address = env.or("RECORDS_ADDRESS", "0.0.0.0:50051");
+        let transport = Transport::read(&mut env);
         let ops_address = env.or("OPS_ADDRESS", SERVE_OPS_ADDRESS);
         let verifier = VerifierSettings::from_environment(&mut env);
         let tables = Tables::read(&mut env);
@@ -107,6 +177,7 @@ impl ServeConfig {
         let config = || {
             Some(Self {
                 address: address?,
+                transport: transport?,
                 ops_address: ops_address?,
                 verifier: verifier?,
                 tables: tables?,

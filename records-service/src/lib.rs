@@ -17,5 +17,6 @@ mod store;
 
 pub use app::{App, StartError};
 pub use audit::AuditApp;
+pub use grpc::TlsError;
 pub use preflight::{preflight_audit, preflight_serve};
 pub use provision::provision;

@@ -18,12 +18,14 @@ use service_kit::{
         },
         within,
     },
+    telemetry::Chain,
 };
 use url::Url;
 
 use crate::{
     audit::queue::{self, QueueRight},
-    config::{AuditConfig, ServeConfig},
+    config::{AuditConfig, ServeConfig, Transport},
+    grpc::Tls,
     store::tables,
 };
 
@@ -50,7 +52,7 @@ pub async fn preflight_serve(config: &ServeConfig) -> Report {
         aws(&used, &config.queue_url, &[QueueRight::SendMessage]),
         within("issuer", issuer(&config.verifier)),
     );
-    report("serve", [aws, issuer].concat())
+    report("serve", [aws, issuer, certificates(&config.transport)].concat())
 }
 
 /// What `audit` needs.
@@ -90,6 +92,16 @@ async fn aws(tables: &[TableUse<'_>], queue_url: &Url, rights: &[QueueRight]) ->
     findings.extend(queue);
     findings.extend(account.clock_finding());
     findings
+}
+
+/// Certificate and key of the gRPC port, and who may be its client.
+fn certificates(transport: &Transport) -> Vec<Finding> {
+    let Transport::Tls(files) = transport else { return Vec::new() };
+    let what = "certificates";
+    vec![match Tls::load(files) {
+        Ok(_) => Finding::ok(what),
+        Err(error) => Finding::new(what, State::Wrong, Chain(&error).to_string()),
+    }]
 }
 
 async fn issuer(settings: &VerifierSettings) -> Vec<Finding> {

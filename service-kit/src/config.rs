@@ -2,7 +2,7 @@
 //! an operator sees all of them at once, each by the name of its variable. It does not know which
 //! variables a service has.
 
-use std::{collections::HashMap, env, fmt, fs, str::FromStr};
+use std::{collections::HashMap, env, fmt, fs, path::PathBuf, str::FromStr};
 
 use secrecy::SecretString;
 use url::{Host, Url};
@@ -158,6 +158,26 @@ impl Environment {
             },
             (None, None) => {
                 self.mistake(variable, format!("is not set, nor is {file_variable}"));
+                None
+            }
+        }
+    }
+
+    /// The path of a file that must be named, be there, and hold what `parse` understands.
+    pub fn file<T, E: fmt::Display>(
+        &mut self,
+        variable: &str,
+        parse: impl FnOnce(&[u8]) -> Result<T, E>,
+    ) -> Option<PathBuf> {
+        let path = self.required(variable)?;
+        let problem = match fs::read(&path) {
+            Ok(content) => parse(&content).err().map(|error| format!("{path:?}: {error}")),
+            Err(error) => Some(format!("cannot read {path:?}: {error}")),
+        };
+        match problem {
+            None => Some(path.into()),
+            Some(problem) => {
+                self.mistake(variable, problem);
                 None
             }
         }

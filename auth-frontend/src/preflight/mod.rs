@@ -26,7 +26,8 @@ use crate::config::Config;
 /// What the frontend needs. The rights here are all that it uses.
 pub async fn preflight(config: &Config) -> Report {
     let replicas = config.records_urls.iter().map(async |url| {
-        within(&format!("records-service {url}"), async { vec![records::check(url).await] }).await
+        let check = async { vec![records::check(url, &config.records_tls).await] };
+        within(&format!("records-service {url}"), check).await
     });
     let (sessions, issuer, replicas) = tokio::join!(
         sessions(&config.sessions_table),

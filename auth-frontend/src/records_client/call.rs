@@ -19,6 +19,7 @@ use prometheus_client::{
 };
 use service_kit::{
     metrics::durations,
+    telemetry::Chain,
     trace::{Span, TraceContext},
 };
 use tokio::time::{Instant, error::Elapsed, sleep, timeout};
@@ -227,7 +228,8 @@ impl Calls {
             match &failure {
                 Failure::Answered(status) => note(&replica, status),
                 Failure::Silent if limit < LONG_SILENCE => {}
-                Failure::Unreachable(_) | Failure::Silent => replica.not_reached(),
+                Failure::Silent => replica.not_reached(&"it says nothing"),
+                Failure::Unreachable(ref status) => replica.not_reached(&Chain(status)),
             }
             tried.push(replica.address());
             let pause = self.pause_before_another(&failure, number, &tried);

@@ -3,6 +3,7 @@
 //! know pages.
 
 mod call;
+mod credentials;
 mod error;
 mod replica;
 mod replicas;
@@ -19,8 +20,9 @@ use tonic::transport::Channel;
 use url::Url;
 use uuid::Uuid;
 
-use crate::deadline::Deadline;
+use crate::{config::RecordsTls, deadline::Deadline};
 use call::Calls;
+pub(crate) use credentials::{Credentials, CredentialsError};
 pub(crate) use error::{RecordsError, Violation};
 pub(crate) use replicas::ClientError;
 use replicas::Replicas;
@@ -44,18 +46,19 @@ pub(crate) struct OnBehalfOf<'a> {
 pub(crate) struct RecordsClient(Calls);
 
 impl RecordsClient {
-    /// A client of all replicas at `urls`, which connects when the first call is made. `max_in_flight`
-    /// is how many pages are worked on at once.
+    /// A client of all replicas at `urls`, which connects when the first call is made, and where a
+    /// URL is https, with TLS by these files. `max_in_flight` is how many pages are worked on at once.
     ///
     /// # Errors
-    /// When a URL cannot be used, or the machine's certificates cannot be loaded.
+    /// When a URL cannot be used, or the certificates cannot be loaded.
     pub(crate) fn new(
         urls: &[Url],
+        tls: &RecordsTls,
         max_in_flight: u16,
         registry: &mut Registry,
     ) -> Result<Self, ClientError> {
         // A page makes two calls at once at most.
-        Ok(Self(Calls::new(Replicas::of(urls)?, 2 * u32::from(max_in_flight), registry)))
+        Ok(Self(Calls::new(Replicas::of(urls, tls)?, 2 * u32::from(max_in_flight), registry)))
     }
 
     /// One page of the organization's records, newest first.

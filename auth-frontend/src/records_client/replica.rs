@@ -2,6 +2,7 @@
 //! not know of the others.
 
 use std::{
+    fmt::Display,
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -23,12 +24,12 @@ const LONGEST_EJECTION: Duration = Duration::from_secs(10);
 /// One process of records-service.
 pub(super) struct Replica {
     address: SocketAddr,
-    endpoint: Endpoint,
     in_flight: AtomicUsize,
     health: Mutex<Health>,
 }
 
 struct Health {
+    endpoint: Endpoint,
     /// The way to it, of one connection at a time.
     channel: Channel,
     ejected: Option<Ejected>,
@@ -70,8 +71,9 @@ impl Replica {
     /// The one at `address`, which `endpoint` leads to.
     pub(super) fn new(address: SocketAddr, endpoint: Endpoint) -> Self {
         let channel = endpoint.connect_lazy();
-        let health = Health { channel, ejected: None, full: None, failing_until: None };
-        Self { address, endpoint, in_flight: AtomicUsize::new(0), health: Mutex::new(health) }
+        let health =
+            Health { endpoint, channel, ejected: None, full: None, failing_until: None };
+        Self { address, in_flight: AtomicUsize::new(0), health: Mutex::new(health) }
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -139,6 +141,13 @@ impl Replica {
         self.reached();
     }
 
+    /// Makes the next call over a connection of this kind. Those under way stay where they are.
+    pub(super) fn connect_by(&self, endpoint: Endpoint) {
+        let mut health = self.health();
+        health.channel = endpoint.connect_lazy();
+        health.endpoint = endpoint;
+    }
+
     /// Notes that it has answered.
     fn reached(&self) {
         let mut health = self.health();
@@ -149,7 +158,7 @@ impl Replica {
 
     /// Notes that it could not be reached, or has not answered at all. The next call goes over a new
     /// connection: one that a cut network has left silent would stay so until its pings fail.
-    fn not_reached(&self) {
+    fn not_reached(&self, why: &dyn Display) {
         let now = Instant::now();
         let mut health = self.health();
         if health.ejected.is_some_and(|ejected| now < ejected.until) {
@@ -161,10 +170,12 @@ impl Replica {
         let pause = pause.min(LONGEST_EJECTION);
         let until = now + pause / 2 + random::up_to(pause / 2);
         health.ejected = Some(Ejected { failures: failures + 1, since: now, until });
-        health.channel = self.endpoint.connect_lazy();
+        health.channel = health.endpoint.connect_lazy();
         drop(health);
         if failures == 0 {
-            tracing::warn!(address = %self.address, "cannot reach a replica of records-service");
+            tracing::warn!(
+                address = %self.address, %why, "cannot reach a replica of records-service"
+            );
         }
     }
 }
@@ -197,8 +208,9 @@ impl Asked {
         self.0.reached();
     }
 
-    pub(super) fn not_reached(&self) {
-        self.0.not_reached();
+    /// `why` is for the log.
+    pub(super) fn not_reached(&self, why: &dyn Display) {
+        self.0.not_reached(why);
     }
 }
 

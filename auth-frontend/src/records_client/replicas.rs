@@ -6,6 +6,7 @@
 
 use std::{
     fmt, io,
+    mem::replace,
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
@@ -20,6 +21,7 @@ use prometheus_client::{
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{MetricType, gauge::ConstGauge},
 };
+use service_kit::telemetry::Chain;
 use tokio::{
     net::lookup_host,
     sync::watch,
@@ -28,7 +30,11 @@ use tokio::{
 use tonic::transport::{ClientTlsConfig, Endpoint};
 use url::Url;
 
-use super::replica::{Asked, Replica, Standing};
+use super::{
+    credentials::{Credentials, CredentialsError},
+    replica::{Asked, Replica, Standing},
+};
+use crate::config::RecordsTls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A connection that does not answer a ping is given up, so that the next call makes another.
@@ -37,10 +43,17 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 /// How often addresses are looked up. The DNS of a cluster says the same for up to 30 seconds.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(3);
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(5);
-/// The URL of records-service cannot be used.
+
+/// Why records-service cannot be called.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use the URL of records-service")]
-pub struct ClientError(#[from] tonic::transport::Error);
+pub enum ClientError {
+    /// A URL cannot be used, or the certificates cannot be used for it.
+    #[error("RECORDS_SERVICE_URL, or RECORDS_SERVICE_CLIENT_CERT with its key: cannot be used")]
+    Endpoint(#[from] tonic::transport::Error),
+    /// A file cannot be used.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+}
 
 /// A host name, each of whose addresses is a replica.
 struct Source {
@@ -52,16 +65,39 @@ struct Source {
 }
 
 impl Source {
-    fn new(url: &Url) -> Result<Self, ClientError> {
+    fn new(url: &Url, tls: &ClientTlsConfig) -> Result<Self, ClientError> {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let tls = (url.scheme() == "https")
-            .then(|| ClientTlsConfig::new().with_native_roots().domain_name(&host));
         let port = url.port_or_known_default().unwrap_or_default();
-        let source = Self { url: url.clone(), host, port, tls };
-        // What is wrong with any address is wrong with the URL or with the machine's certificates,
-        // and better found at the start.
-        source.endpoint((Ipv4Addr::LOCALHOST, source.port).into())?;
+        let mut source = Self { url: url.clone(), host, port, tls: None };
+        source.take(tls)?;
         Ok(source)
+    }
+
+    /// From now on uses this, if it can be used.
+    fn take(&mut self, tls: &ClientTlsConfig) -> Result<(), tonic::transport::Error> {
+        let tls = (self.url.scheme() == "https").then(|| tls.clone().domain_name(&self.host));
+        let before = replace(&mut self.tls, tls);
+        // What is wrong with any address is wrong with the URL or with the certificates, and better
+        // found before there are calls.
+        if let Err(error) = self.endpoint((Ipv4Addr::LOCALHOST, self.port).into()) {
+            self.tls = before;
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Uses this for all connections that are made from now on, if it can be used. Calls under way
+    /// stay where they are.
+    fn renew_tls(
+        &mut self,
+        tls: &ClientTlsConfig,
+        known: &[Arc<Replica>],
+    ) -> Result<(), tonic::transport::Error> {
+        self.take(tls)?;
+        for replica in known.iter().filter(|_| self.tls.is_some()) {
+            replica.connect_by(self.endpoint(replica.address())?);
+        }
+        Ok(())
     }
 
     /// All addresses of one family: the two of one process would count as two replicas.
@@ -118,14 +154,17 @@ pub(super) struct Replicas {
 }
 
 impl Replicas {
-    /// Those at `urls`, looked up from now on.
+    /// Those at `urls`, looked up from now on, as are the files.
     ///
     /// # Errors
-    /// When a URL cannot be used, or the machine's certificates cannot be loaded.
-    pub(super) fn of(urls: &[Url]) -> Result<Self, ClientError> {
-        let sources = urls.iter().map(Source::new).collect::<Result<Vec<_>, _>>()?;
+    /// When a URL cannot be used, or the certificates cannot be loaded.
+    pub(super) fn of(urls: &[Url], tls: &RecordsTls) -> Result<Self, ClientError> {
+        let mut credentials = Credentials::new(tls);
+        let tls = credentials.look().expect("the first look shows something")?;
+        let sources = urls.iter().map(|url| Source::new(url, &tls));
+        let sources = sources.collect::<Result<Vec<_>, _>>()?;
         let (announce, known) = watch::channel(None);
-        tokio::spawn(keep_up(sources, announce));
+        tokio::spawn(keep_up(sources, credentials, announce));
         Ok(Self { known, turn: Arc::default() })
     }
 
@@ -194,8 +233,12 @@ impl Collector for Replicas {
     }
 }
 
-/// Looks addresses up for as long as somebody wants to know.
-async fn keep_up(sources: Vec<Source>, announce: watch::Sender<Option<Known>>) {
+/// Looks up addresses and certificates for as long as somebody wants to know.
+async fn keep_up(
+    mut sources: Vec<Source>,
+    mut credentials: Credentials,
+    announce: watch::Sender<Option<Known>>,
+) {
     let mut known: Known = vec![Vec::new(); sources.len()];
     let mut failed = vec![false; sources.len()];
     loop {
@@ -223,7 +266,26 @@ async fn keep_up(sources: Vec<Source>, announce: watch::Sender<Option<Known>>) {
             () = announce.closed() => return,
             () = sleep(LOOK_UP_EVERY) => {}
         }
+        match credentials.look().map(|tls| renew_tls(&mut sources, &tls?, &known)) {
+            None => {}
+            Some(Ok(())) => tracing::info!("records-service is called with the new certificates"),
+            Some(Err(error)) => {
+                let error = Chain(&error);
+                tracing::warn!(%error, "cannot use the new certificates: the old ones stay");
+            }
+        }
     }
+}
+
+fn renew_tls(
+    sources: &mut [Source],
+    tls: &ClientTlsConfig,
+    known: &[Vec<Arc<Replica>>],
+) -> Result<(), ClientError> {
+    for (source, known) in sources.iter_mut().zip(known) {
+        source.renew_tls(tls, known)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -231,7 +293,7 @@ mod tests {
     use super::*;
 
     fn source(url: &str) -> Source {
-        Source::new(&Url::parse(url).unwrap()).unwrap()
+        Source::new(&Url::parse(url).unwrap(), &ClientTlsConfig::new()).unwrap()
     }
 
     fn addresses(last: &[u8]) -> Vec<SocketAddr> {
@@ -283,10 +345,10 @@ mod tests {
         let (_announce, receiver) = watch::channel(Some(vec![known.clone()]));
         let replicas = Replicas { known: receiver, turn: Arc::default() };
 
-        known[0].ask().not_reached();
+        known[0].ask().not_reached(&"it is dead");
         let second = replicas.choose(&[], false).await.unwrap();
         let second_again = replicas.choose(&[second.address()], false).await.unwrap();
-        second.not_reached();
+        second.not_reached(&"it is dead");
         let first = replicas.choose(&[], false).await.unwrap();
         let second_at_last = replicas.choose(&[first.address()], false).await.unwrap();
 

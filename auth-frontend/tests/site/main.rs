@@ -23,3 +23,4 @@ mod records;
 mod rights;
 mod sessions;
 mod statuses;
+mod tls;

@@ -7,7 +7,7 @@ use dev_stack::{Fault, FaultProxy, Service};
 use crate::app::TestApp;
 
 /// What a run has found.
-struct Found {
+pub(crate) struct Found {
     code: i32,
     /// The state of each thing that was checked.
     states: BTreeMap<String, String>,
@@ -16,7 +16,7 @@ struct Found {
 
 impl TestApp {
     /// Runs with the frontend's own environment, but for these variables.
-    fn preflight(&self, changes: &[(&str, &str)]) -> Found {
+    pub(crate) fn preflight(&self, changes: &[(&str, &str)]) -> Found {
         let emulators = self.stack.emulators();
         let mut command = Command::new(env!("CARGO_BIN_EXE_auth-frontend"));
         command.arg("preflight").env_clear().current_dir(std::env::temp_dir());
@@ -43,7 +43,7 @@ impl TestApp {
 
 impl Found {
     /// Checks that all is well but for these. The emulator has no backups, and no protection.
-    fn assert_states(&self, exceptions: &[(&str, &str)]) {
+    pub(crate) fn assert_states(&self, exceptions: &[(&str, &str)]) {
         for (what, state) in exceptions {
             let found = self.states.get(*what).map(String::as_str);
             assert_eq!(found, Some(*state), "{what} in:\n{}", self.printed);
@@ -56,7 +56,7 @@ impl Found {
         }
     }
 
-    fn assert_shows(&self, text: &str) {
+    pub(crate) fn assert_shows(&self, text: &str) {
         assert!(self.printed.contains(text), "{text:?} is not in:\n{}", self.printed);
     }
 }

@@ -98,6 +98,7 @@ fn told_to_stop_before_it_has_started_it_ends_as_well() {
         ("AUTH0_CLIENT_SECRET", "secret"),
         ("AUTH0_SECRET", "0123456789abcdef0123456789abcdef"),
         ("RECORDS_SERVICE_URL", "http://localhost:1"),
+        ("RECORDS_SERVICE_PLAINTEXT", "true"),
         ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &silent),
     ])
     .stdout(Stdio::null())

@@ -115,6 +115,8 @@ impl Emulators {
             // The local DynamoDB has neither point-in-time recovery nor deletion protection.
             ("TABLE_PROTECTION", "false".to_owned()),
             ("AUDIT_QUEUE_URL", self.sqs.queue_url(AUDIT_QUEUE)),
+            // All of it is on this machine.
+            ("GRPC_PLAINTEXT", "true".to_owned()),
             self.secrets.records.clone(),
         ]
     }
@@ -126,6 +128,7 @@ impl Emulators {
             ("APP_BASE_URL", self.app_url.clone()),
             ("AUTH0_CLIENT_ID", samples::WEB_CLIENT_ID.to_owned()),
             ("RECORDS_SERVICE_URL", format!("http://localhost:{}", self.ports.grpc)),
+            ("RECORDS_SERVICE_PLAINTEXT", "true".to_owned()),
         ];
         variables.extend(self.secrets.frontend.clone());
         variables

@@ -1,15 +1,26 @@
 //! The connections of the gRPC port: how many there may be, how old they get, and how they end. It
-//! does not know what is asked on them.
+//! does not know how they open, nor what is asked on them.
 //!
 //! This is not tonic's own server because that one closes connections at the end of their age and
 //! grace without telling the client before, all at the same age, and takes any number of them.
 
 use std::{
-    future::Future, io, net::SocketAddr, num::NonZeroU32, pin::pin, sync::Arc, time::Duration,
+    future::{Future, pending},
+    io,
+    net::SocketAddr,
+    num::NonZeroU32,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
 };
 
 use axum::Router;
-use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper::{
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::http2,
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use service_kit::{shutdown::CancellationToken, telemetry::Lines};
@@ -20,7 +31,12 @@ use tokio::{
 };
 use tonic::codegen::Service;
 
-use super::{answer::HangUp, deadline::LONGEST_TIMEOUT};
+use super::{
+    answer::HangUp,
+    deadline::LONGEST_TIMEOUT,
+    opening::{Opened, Opening},
+    tls::Tls,
+};
 use crate::jitter::jittered;
 
 /// What a connection may have under way to us, over all its calls and for each. With these, what
@@ -36,12 +52,8 @@ const HEADER_BYTES: u32 = 24 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a new client may take to say that it speaks HTTP/2, and how long once we are stopping.
-const PREFACE_WITHIN: Duration = Duration::from_secs(10);
-const LAST_PREFACE_WITHIN: Duration = Duration::from_secs(1);
-/// What it says.
-const PREFACE_BYTES: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
-/// How long to wait for the rest of it.
-const PREFACE_PAUSE: Duration = Duration::from_millis(50);
+const OPEN_WITHIN: Duration = Duration::from_secs(10);
+const LAST_OPEN_WITHIN: Duration = Duration::from_secs(1);
 /// After the last new call, a connection stays for the longest call. What is left on it then is
 /// somebody who watches our health.
 const GRACE: Duration = LONGEST_TIMEOUT.saturating_add(Duration::from_secs(5));
@@ -68,19 +80,24 @@ pub(crate) struct ConnectionLimits {
 pub(crate) struct Connections {
     listener: TcpListener,
     limits: ConnectionLimits,
+    tls: Option<Tls>,
+    opening: Opening,
     open: Gauge,
 }
 
 impl Connections {
-    /// Connections to this listener. They are counted in `registry`.
+    /// Connections to this listener, in plain text where there is no TLS. They are counted in
+    /// `registry`.
     pub(crate) fn new(
         listener: TcpListener,
         limits: ConnectionLimits,
+        tls: Option<Tls>,
         registry: &mut Registry,
     ) -> Self {
         let open = Gauge::default();
         registry.register("grpc_server_connections", "Open connections", open.clone());
-        Self { listener, limits, open }
+        let opening = Opening::new(tls.as_ref().map(Tls::current), registry);
+        Self { listener, limits, tls, opening, open }
     }
 
     /// Where they are accepted.
@@ -94,7 +111,7 @@ impl Connections {
     /// Serves connections until `stopping`. Then it takes no more, tells the clients of those there
     /// are (GOAWAY), and ends when their last calls have been answered.
     pub(crate) async fn serve(self, router: Router, stopping: impl Future<Output = ()>) {
-        let Self { listener, limits, open } = self;
+        let Self { listener, limits, tls, opening, open } = self;
         let http = http_of(limits);
         let room = Arc::new(Semaphore::new(limits.open.get() as usize));
         let closing = CancellationToken::new();
@@ -108,20 +125,37 @@ impl Connections {
                 return;
             };
             let _ = stream.set_nodelay(true);
-            let carried = carry(stream, http.clone(), router.clone(), limits.age, closing.clone());
+            let opened = open_before(stream, opening.clone(), closing.clone());
+            let carrier = Carrier {
+                http: http.clone(),
+                router: router.clone(),
+                age: limits.age,
+                closing: closing.clone(),
+            };
             let open = open.clone();
             tokio::spawn(async move {
                 open.inc();
-                carried.await;
+                match opened.await {
+                    Some(Opened::Plaintext(stream)) => carrier.carry(TokioIo::new(stream)).await,
+                    Some(Opened::Tls(stream)) => carrier.carry(TokioIo::new(stream)).await,
+                    None => {}
+                }
                 open.dec();
                 drop(place);
             });
         };
         let mut stopping = pin!(stopping);
+        let mut renewing = pin!(async {
+            match tls {
+                Some(tls) => tls.renew().await,
+                None => pending().await,
+            }
+        });
         loop {
             tokio::select! {
                 stream = accept(&listener) => begin(stream),
                 () = &mut stopping => break,
+                () = &mut renewing => {}
             }
         }
         for stream in let_in_already(listener) {
@@ -132,61 +166,56 @@ impl Connections {
     }
 }
 
-/// Answers what comes on a connection, until its client has enough, or it was told (GOAWAY), at about
-/// this age or because of `closing`, and its last call has ended.
-async fn carry(
+/// Opens a connection, if its client is quick enough.
+async fn open_before(
     stream: TcpStream,
+    opening: Opening,
+    closing: CancellationToken,
+) -> Option<Opened> {
+    let no_more = async {
+        closing.cancelled().await;
+        sleep(LAST_OPEN_WITHIN).await;
+    };
+    tokio::select! {
+        opened = timeout(OPEN_WITHIN, opening.open(stream)) => opened.ok().flatten(),
+        () = no_more => None,
+    }
+}
+
+/// What every connection is carried by.
+struct Carrier {
     http: http2::Builder<TokioExecutor>,
     router: Router,
     age: Duration,
     closing: CancellationToken,
-) {
-    let no_more = async {
-        closing.cancelled().await;
-        sleep(LAST_PREFACE_WITHIN).await;
-    };
-    let speaks = tokio::select! {
-        speaks = timeout(PREFACE_WITHIN, has_preface(&stream)) => speaks.unwrap_or(false),
-        () = no_more => false,
-    };
-    if !speaks {
-        return;
-    }
-    let hang_up = HangUp(CancellationToken::new());
-    let untaken = hang_up.0.clone();
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
-        request.extensions_mut().insert(hang_up.clone());
-        router.clone().call(request)
-    });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
-    let served = async {
-        tokio::select! {
-            _ = &mut connection => return,
-            () = sleep(jittered(age)) => {}
-            () = closing.cancelled() => {}
-        }
-        connection.as_mut().graceful_shutdown();
-        let _ = timeout(GRACE, connection).await;
-    };
-    tokio::select! {
-        () = served => {}
-        () = untaken.cancelled() => {
-            tracing::info!("closed a connection whose client did not take an answer");
-        }
-    }
 }
 
-/// Whether the client begins as one of HTTP/2 does, which it must do at once. The library would wait
-/// for that for ever, and strangers who say nothing would take all places.
-///
-/// Source: RFC 9113 §3.4.
-async fn has_preface(stream: &TcpStream) -> bool {
-    loop {
-        match stream.peek(&mut [0; PREFACE_BYTES]).await {
-            Ok(0) | Err(_) => return false,
-            Ok(PREFACE_BYTES) => return true,
-            // What is there already is there at once the next time.
-            Ok(_) => sleep(PREFACE_PAUSE).await,
+impl Carrier {
+    /// Answers what comes on a connection, until its client has enough, or it was told (GOAWAY), at
+    /// about this age or because of `closing`, and its last call has ended.
+    async fn carry(self, stream: impl Read + Write + Send + Unpin + 'static) {
+        let Self { http, router, age, closing } = self;
+        let hang_up = HangUp(CancellationToken::new());
+        let untaken = hang_up.0.clone();
+        let service = service_fn(move |mut request: http::Request<Incoming>| {
+            request.extensions_mut().insert(hang_up.clone());
+            router.clone().call(request)
+        });
+        let mut connection = pin!(http.serve_connection(stream, service));
+        let served = async {
+            tokio::select! {
+                _ = &mut connection => return,
+                () = sleep(jittered(age)) => {}
+                () = closing.cancelled() => {}
+            }
+            connection.as_mut().graceful_shutdown();
+            let _ = timeout(GRACE, connection).await;
+        };
+        tokio::select! {
+            () = served => {}
+            () = untaken.cancelled() => {
+                tracing::info!("closed a connection whose client did not take an answer");
+            }
         }
     }
 }

@@ -14,9 +14,11 @@ mod forms;
 mod health;
 mod method;
 mod metrics;
+mod opening;
 mod rates;
 mod records;
 mod routes;
+mod tls;
 mod undecodable;
 
 pub(crate) use audit::Audit;
@@ -26,6 +28,8 @@ pub(crate) use health::Health;
 pub(crate) use rates::Rates;
 pub(crate) use records::Records;
 pub(crate) use routes::routes;
+pub(crate) use tls::Tls;
+pub use tls::TlsError;
 
 use crate::{error::Error, page_token::PageTokenError};
 

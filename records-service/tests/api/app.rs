@@ -151,6 +151,7 @@ pub(crate) fn command(subcommand: &str, dynamodb: &DynamoDb, sqs: &Sqs, auth0: &
         ("AUTH0_ISSUER_URL", auth0.issuer()),
         ("AUTH0_AUDIENCE", "https://records.local/api"),
         ("RECORDS_ADDRESS", "127.0.0.1:0"),
+        ("GRPC_PLAINTEXT", "true"),
         ("OPS_ADDRESS", "127.0.0.1:0"),
         ("PAGE_TOKEN_SECRET", "a-secret-of-tests-with-more-than-32-characters"),
         ("TABLE_PROTECTION", "false"),

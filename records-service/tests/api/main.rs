@@ -18,5 +18,6 @@ mod rates;
 mod records;
 mod reflection;
 mod start;
+mod tls;
 mod tokens;
 mod wire;

@@ -280,3 +280,30 @@ async fn very_many_refusals_do_not_cost_a_caller_its_connection() {
     message.send(()).unwrap();
     answer.await.unwrap().unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn headers_beyond_their_limit_are_refused_and_the_connection_serves_on() {
+    let app = TestApp::start().await;
+    let wire = Wire::connect(&app.serve.address).await;
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let authorization = format!("Bearer {token}");
+    let (long, longest_token) = ("x".repeat(30 * 1024), "x".repeat(16 * 1024));
+    let names: Vec<_> = (0..700).map(|number| format!("x-{number}")).collect();
+    let one_long = [("authorization", authorization.as_str()), ("x-long", &long)];
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "")).collect();
+
+    for headers in [&one_long[..], &many] {
+        let answer = wire.unread_call(LIST_RECORDS, headers, Body::empty()).await.unwrap();
+        assert_eq!(answer.status(), http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
+
+    // A token may be as long as any that is looked at.
+    let authorization_of_nobody = format!("Bearer {longest_token}");
+    let headers = [("authorization", authorization_of_nobody.as_str())];
+    let refused = wire.call(LIST_RECORDS, &headers, Body::empty()).await.unwrap().unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    let (message, answer) = wire.slow_call(&token, LIST_RECORDS);
+    message.send(()).unwrap();
+    answer.await.unwrap().unwrap();
+    assert_eq!(app.serve.metric("grpc_server_connections").await, Some(2.0));
+}

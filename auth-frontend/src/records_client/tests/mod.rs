@@ -149,7 +149,7 @@ fn client(addresses: &[SocketAddr]) -> RecordsClient {
 fn registered(addresses: &[SocketAddr], registry: &mut Registry) -> RecordsClient {
     let url = |address| Url::parse(&format!("http://{address}")).unwrap();
     let urls: Vec<_> = addresses.iter().map(url).collect();
-    RecordsClient::new(&urls, 50, registry).unwrap()
+    RecordsClient::new(&urls, &RecordsTls::default(), 50, registry).unwrap()
 }
 
 async fn ask(client: &RecordsClient) -> Result<Record, RecordsError> {
@@ -321,7 +321,8 @@ async fn an_outage_is_not_made_worse_by_asking_again_and_again() {
 #[tokio::test]
 async fn a_name_that_nobody_knows_is_said_to_be_unavailable_at_once() {
     let url = Url::parse("http://records-service.invalid:50051").unwrap();
-    let client = RecordsClient::new(&[url], 50, &mut Registry::default()).unwrap();
+    let client =
+        RecordsClient::new(&[url], &RecordsTls::default(), 50, &mut Registry::default()).unwrap();
 
     let refused = ask(&client).await;
 
