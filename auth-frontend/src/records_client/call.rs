@@ -229,7 +229,7 @@ impl Calls {
                 Failure::Answered(status) => note(&replica, status),
                 Failure::Silent if limit < LONG_SILENCE => {}
                 Failure::Silent => replica.not_reached(&"it says nothing"),
-                Failure::Unreachable(ref status) => replica.not_reached(&Chain(status)),
+                Failure::Unreachable(status) => replica.not_reached(&Chain(status)),
             }
             tried.push(replica.address());
             let pause = self.pause_before_another(&failure, number, &tried);

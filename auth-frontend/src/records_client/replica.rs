@@ -71,8 +71,7 @@ impl Replica {
     /// The one at `address`, which `endpoint` leads to.
     pub(super) fn new(address: SocketAddr, endpoint: Endpoint) -> Self {
         let channel = endpoint.connect_lazy();
-        let health =
-            Health { endpoint, channel, ejected: None, full: None, failing_until: None };
+        let health = Health { endpoint, channel, ejected: None, full: None, failing_until: None };
         Self { address, in_flight: AtomicUsize::new(0), health: Mutex::new(health) }
     }
 
