@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{config::RecordsTls, deadline::Deadline};
 use call::Calls;
-pub(crate) use credentials::{Credentials, CredentialsError};
+pub(crate) use credentials::Credentials;
 pub(crate) use error::{RecordsError, Violation};
 pub(crate) use replicas::ClientError;
 use replicas::Replicas;
