@@ -6,6 +6,7 @@ come from the environment; README.md beside this file names them and says how to
 
 import json
 import os
+import pathlib
 import sys
 import time
 import urllib.error
@@ -17,7 +18,8 @@ import grpc
 from records.v1 import actor_pb2, records_service_pb2, records_service_pb2_grpc
 
 # Replicas come and go: spread calls over all addresses of the name, and send again what one of
-# them could not take. Each call, with all its attempts, has five seconds.
+# them could not take, or what was too much at once. Each call, with all its attempts, has five
+# seconds.
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -26,10 +28,10 @@ SERVICE_CONFIG = {
             "timeout": "5s",
             "retryPolicy": {
                 "maxAttempts": 3,
-                "initialBackoff": "0.2s",
+                "initialBackoff": "0.5s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
             },
         }
     ],
@@ -63,13 +65,24 @@ class Tokens:
         return self._token
 
 
+def pem(setting):
+    """What is in the file that a setting names, where it is set."""
+    path = os.environ.get(setting)
+    return pathlib.Path(path).read_bytes() if path else None
+
+
 def connect(url):
     """A channel to records-service: encrypted for https, in the clear for http."""
     address = urllib.parse.urlsplit(url)
     target = f"dns:///{address.hostname}:{address.port}"
     options = [("grpc.service_config", json.dumps(SERVICE_CONFIG))]
     if address.scheme == "https":
-        return grpc.secure_channel(target, grpc.ssl_channel_credentials(), options)
+        credentials = grpc.ssl_channel_credentials(
+            pem("RECORDS_SERVICE_CA"),
+            pem("RECORDS_SERVICE_CLIENT_KEY"),
+            pem("RECORDS_SERVICE_CLIENT_CERT"),
+        )
+        return grpc.secure_channel(target, credentials, options)
     return grpc.insecure_channel(target, options)
 
 

@@ -154,7 +154,7 @@ async fn days_work(level: Option<&str>) -> Said {
     calls(&stack, &mut canaries).await;
     poisons_the_queue(&stack, &mut canaries).await;
     let reference = meets_errors(&stack, &ada, &mut canaries).await;
-    logs_out(&ada).await;
+    logs_out(&stack, &ada, &mut canaries).await;
 
     let mut metrics = Vec::new();
     for service in Service::ALL {
@@ -177,6 +177,10 @@ async fn logs_in(stack: &Stack, canaries: &mut Canaries) -> Browser {
     canaries.plant_query(begun.location(), &["state", "nonce", "code_challenge"]);
     let state = Url::parse(begun.location()).unwrap();
     let state = state.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    canaries.plant("an invitation", "canary-invitation-4711");
+    let invited = "invitation=canary-invitation-4711&organization=org_x&organization_name=acme";
+    let invited = ada.get(&format!("/auth/login?{invited}")).await;
+    assert!(invited.location().contains("canary-invitation-4711"));
     canaries.plant("a code of nobody", "canary-code-4711");
     for query in [
         format!("code=canary-code-4711&state={state}"),
@@ -357,10 +361,27 @@ async fn meets_errors(stack: &Stack, ada: &Browser, canaries: &mut Canaries) -> 
     fault.reference().to_owned()
 }
 
-async fn logs_out(ada: &Browser) {
+/// A logout here, and what Auth0 tells of logouts elsewhere, or somebody in its name.
+async fn logs_out(stack: &Stack, ada: &Browser, canaries: &mut Canaries) {
+    assert_eq!(ada.get("/sessions").await.status, 200);
     let form = ada.get("/home").await.hidden_inputs("/auth/logout");
     assert!(matches!(ada.post("/auth/logout", &form).await.status, 302 | 303));
     assert!(ada.get("/records").await.headers.contains_key("location"));
+
+    let auth0 = stack.auth0();
+    let claims = auth0.logout_claims("acme-admin", "canary-sid-4711").unwrap();
+    canaries.plant("the id of a session at Auth0", "canary-sid-4711");
+    let good = auth0.sign(&auth0.logout_header(), &claims);
+    let wrong = auth0.sign(&auth0.header(), &claims);
+    for token in [&good, &wrong] {
+        canaries.plant("the signature of a logout token", token.rsplit('.').next().unwrap());
+    }
+    canaries.plant("what is no logout token", "canary-logout-4711");
+    for token in [good.as_str(), &good, &wrong, "canary-logout-4711"] {
+        let url = format!("{}/auth/backchannel-logout", stack.app_url());
+        let told = http().build().unwrap().post(url).form(&[("logout_token", token)]);
+        assert!(matches!(told.send().await.unwrap().status().as_u16(), 200 | 400));
+    }
 }
 
 fn value_of(form: &Form, name: &str) -> String {
