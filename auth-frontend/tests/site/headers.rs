@@ -69,7 +69,10 @@ async fn every_route_of_the_table_carries_the_headers_over_https() {
             let request = browser.request(method, &path).header("sec-fetch-site", "same-origin");
             let page = browser.send(request.form(&[("a", "b")])).await;
             assert_protected_everywhere(&page, &issuer);
-            assert_eq!(page.headers["strict-transport-security"], "max-age=63072000; includeSubDomains");
+            assert_eq!(
+                page.headers["strict-transport-security"],
+                "max-age=63072000; includeSubDomains"
+            );
             for cookie in page.headers.get_all("set-cookie") {
                 let cookie = cookie.to_str().unwrap();
                 assert!(cookie.starts_with("__Host-") && cookie.contains("; Secure"), "{cookie}");
