@@ -11,7 +11,10 @@ use axum::{
 use service_kit::telemetry::Chain;
 
 use crate::{
-    pages::Problem, records_client::RecordsError, return_path::ReturnPath, session::StoreError,
+    login_attempt::LoginWish,
+    pages::{LoginProblem, Problem},
+    records_client::RecordsError,
+    session::StoreError,
 };
 
 /// A cause, for the log only.
@@ -88,9 +91,9 @@ pub(crate) enum Error {
     #[error("the login was not finished")]
     Login {
         /// What the person reads.
-        problem: Problem,
-        /// Where the person was going.
-        return_to: ReturnPath,
+        problem: LoginProblem,
+        /// What was asked for.
+        wish: Box<LoginWish>,
         /// Why.
         #[source]
         source: Option<Source>,
@@ -122,7 +125,7 @@ impl Error {
             Self::Busy => Problem::Busy(BUSY_SECONDS),
             Self::Unavailable(_) => Problem::Unavailable,
             Self::TimedOut(_) => Problem::TimedOut,
-            Self::Login { problem, .. } => problem.clone(),
+            Self::Login { problem, .. } => Problem::Login(*problem),
             Self::Internal(_) => Problem::Internal,
         }
     }

@@ -29,6 +29,25 @@ const COOKIE_PREFIX: &str = "txn-";
 const ID_BYTES: usize = 6;
 const STATE_BYTES: usize = 32;
 
+/// What a person asks for when logging in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LoginWish {
+    /// The organization, by name or id. Without it the provider asks.
+    pub organization: Option<String>,
+    /// The ticket of an invitation to that organization.
+    #[serde(default)]
+    pub invitation: Option<String>,
+    /// Where the person was going.
+    pub return_to: ReturnPath,
+    /// The organization that the person left for this one, by name or id.
+    #[serde(default)]
+    pub instead_of: Option<String>,
+    /// To be asked for the password even by a provider that knows the person, who may want to be
+    /// known as somebody else.
+    #[serde(default)]
+    pub asks_password: bool,
+}
+
 /// What must come back from the provider, or is needed when it does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LoginAttempt {
@@ -38,10 +57,10 @@ pub(crate) struct LoginAttempt {
     pub nonce: String,
     /// The PKCE code verifier.
     pub verifier: String,
-    /// The organization that was asked for, by name or id.
-    pub organization: Option<String>,
-    /// Where the person was going.
-    pub return_to: ReturnPath,
+    /// What was asked for. Its parts stand beside the others, so that replicas of two versions
+    /// understand each other's cookies.
+    #[serde(flatten)]
+    pub wish: LoginWish,
     /// Seconds since 1970 after which the attempt cannot be finished.
     expires_at: u64,
 }
@@ -51,8 +70,8 @@ pub(crate) struct LoginAttempt {
 pub(crate) enum NotBegun {
     /// This browser did not begin it, or has finished it already.
     Unknown,
-    /// It took too long. The way back is still known.
-    Expired(ReturnPath),
+    /// It took too long. What was asked for is still known.
+    Expired(LoginWish),
 }
 
 /// Keeps attempts in cookies.
@@ -64,16 +83,10 @@ pub(crate) struct LoginAttempts {
 impl LoginAttempt {
     /// A new attempt, with a nonce and a verifier that the protocol has made.
     #[must_use]
-    pub(crate) fn new(
-        nonce: String,
-        verifier: String,
-        organization: Option<String>,
-        return_to: ReturnPath,
-        now: SystemTime,
-    ) -> Self {
+    pub(crate) fn new(nonce: String, verifier: String, wish: LoginWish, now: SystemTime) -> Self {
         let state = format!("{}.{}", random::text::<ID_BYTES>(), random::text::<STATE_BYTES>());
         let expires_at = seconds(now + LIFETIME);
-        Self { state, nonce, verifier, organization, return_to, expires_at }
+        Self { state, nonce, verifier, wish, expires_at }
     }
 
     fn id(&self) -> &str {
@@ -141,7 +154,7 @@ impl LoginAttempts {
             return Err(NotBegun::Unknown);
         }
         if seconds(now) >= attempt.expires_at {
-            return Err(NotBegun::Expired(attempt.return_to));
+            return Err(NotBegun::Expired(attempt.wish));
         }
         Ok(attempt)
     }
@@ -186,7 +199,9 @@ mod tests {
 
     fn attempt(at: SystemTime) -> LoginAttempt {
         let return_to = ReturnPath::parse("/records/1?x=y").unwrap();
-        LoginAttempt::new("nonce".into(), "verifier".into(), Some("acme".into()), return_to, at)
+        let wish =
+            LoginWish { organization: Some("acme".into()), return_to, ..LoginWish::default() };
+        LoginAttempt::new("nonce".into(), "verifier".into(), wish, at)
     }
 
     /// What a browser would send after these `Set-Cookie` values, on top of what it had.
@@ -225,14 +240,14 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_left_open_too_long_still_knows_the_way_back() {
+    fn an_attempt_left_open_too_long_still_knows_what_was_asked_for() {
         let (ours, now) = (ours(), SystemTime::now());
         let attempt = attempt(now);
         let jar = browser(&HeaderMap::new(), &ours.keep(&HeaderMap::new(), &attempt));
 
         let late = ours.find(&jar, &attempt.state, now + LIFETIME + Duration::from_secs(1));
 
-        assert_eq!(late, Err(NotBegun::Expired(attempt.return_to)));
+        assert_eq!(late, Err(NotBegun::Expired(attempt.wish)));
     }
 
     #[test]
@@ -280,15 +295,26 @@ mod tests {
     }
 
     #[test]
-    fn the_cookie_fits_a_browser_with_the_longest_path_and_organization() {
-        let path = ReturnPath::parse(&format!("/{}", "x".repeat(1023))).unwrap();
-        let attempt = LoginAttempt::new(
-            "n".repeat(43),
-            "v".repeat(43),
-            Some("o".repeat(100)),
-            path,
-            SystemTime::now(),
-        );
+    fn an_attempt_of_a_replica_that_knew_of_no_invitations_is_still_understood() {
+        let older = r#"{"state":"a.b","nonce":"n","verifier":"v","organization":"acme",
+                        "return_to":"/records","expires_at":1}"#;
+
+        let attempt: LoginAttempt = serde_json::from_str(older).unwrap();
+
+        assert_eq!(attempt.wish.organization.as_deref(), Some("acme"));
+        assert_eq!(attempt.wish.return_to.as_str(), "/records");
+    }
+
+    #[test]
+    fn the_cookie_fits_a_browser_with_the_longest_wish() {
+        let wish = LoginWish {
+            organization: Some("o".repeat(100)),
+            invitation: Some("i".repeat(512)),
+            return_to: ReturnPath::parse(&format!("/{}", "x".repeat(1023))).unwrap(),
+            instead_of: Some("o".repeat(100)),
+            asks_password: true,
+        };
+        let attempt = LoginAttempt::new("n".repeat(43), "v".repeat(43), wish, SystemTime::now());
 
         assert!(ours().keep(&HeaderMap::new(), &attempt)[0].len() < 4096);
     }

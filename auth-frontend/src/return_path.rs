@@ -63,6 +63,12 @@ impl ReturnPath {
     }
 }
 
+impl Default for ReturnPath {
+    fn default() -> Self {
+        Self::home()
+    }
+}
+
 impl fmt::Display for ReturnPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -280,14 +280,13 @@ impl Site {
             problem => problem,
         };
         let mut page = ErrorPage::new(&problem, reference);
-        let return_to = match error {
-            Error::Login { return_to, .. } | Error::TooManyLogins { return_to, .. } => {
-                Some(return_to.clone())
-            }
+        if let Error::Login { problem, wish, .. } = error {
+            page = page.going_on(*problem, wish);
+        } else if let Some(return_to) = match error {
+            Error::TooManyLogins { return_to, .. } => Some(return_to.clone()),
             Error::InvalidPageToken(first) => ReturnPath::parse(first),
             _ => asked.path(),
-        };
-        if let Some(return_to) = return_to {
+        } {
             page = page.returning_to(return_to.as_str());
         }
         if let (Some(inputs), Some(path)) = (visit.sent.get(), asked.path())

@@ -30,9 +30,9 @@ use service_kit::{
 use tokio::time::error::Elapsed;
 use url::Url;
 
-use crate::{login_attempt::LoginAttempt, return_path::ReturnPath};
+use crate::login_attempt::{LoginAttempt, LoginWish};
 
-pub(crate) use organization::OrganizationMismatch;
+pub(crate) use organization::{OrganizationMismatch, is_id, is_meant};
 use provider::{HttpError, Provider};
 
 /// The path that the provider sends the browser back to.
@@ -91,15 +91,6 @@ pub(crate) struct OidcSettings {
     pub client_secret: SecretString,
     /// The API that access tokens are for.
     pub audience: String,
-}
-
-/// What a person asks for when logging in.
-#[derive(Debug, Default)]
-pub(crate) struct LoginWish {
-    /// The organization, by name or id. Without it the provider asks.
-    pub organization: Option<String>,
-    /// The ticket of an invitation to that organization.
-    pub invitation: Option<String>,
 }
 
 /// Somebody whom the provider has authenticated, with both tokens verified.
@@ -179,19 +170,14 @@ impl Oidc {
     ///
     /// # Errors
     /// [`OidcError::Unavailable`].
-    pub(crate) async fn begin(
-        &self,
-        wish: LoginWish,
-        return_to: ReturnPath,
-    ) -> Result<(Url, LoginAttempt), OidcError> {
+    pub(crate) async fn begin(&self, wish: LoginWish) -> Result<(Url, LoginAttempt), OidcError> {
         let client = self.client(&*self.metadata().await?);
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let nonce = Nonce::new_random();
         let attempt = LoginAttempt::new(
             nonce.secret().clone(),
             verifier.into_secret(),
-            wish.organization,
-            return_to,
+            wish,
             SystemTime::now(),
         );
         let state = CsrfToken::new(attempt.state.clone());
@@ -204,11 +190,14 @@ impl Oidc {
             .add_scope(Scope::new("profile".to_owned()))
             .add_extra_param("audience", &self.audience)
             .set_pkce_challenge(challenge);
-        if let Some(organization) = attempt.organization.clone() {
+        if let Some(organization) = &attempt.wish.organization {
             request = request.add_extra_param("organization", organization);
         }
-        if let Some(invitation) = wish.invitation {
+        if let Some(invitation) = &attempt.wish.invitation {
             request = request.add_extra_param("invitation", invitation);
+        }
+        if attempt.wish.asks_password {
+            request = request.add_prompt(CoreAuthPrompt::Login);
         }
         let (url, _, _) = request.url();
         Ok((url, attempt))
@@ -246,7 +235,7 @@ impl Oidc {
         }
         .map_err(|error| unacceptable("the ID token is not valid", error))?;
         let organization_id = organization::confirm(
-            attempt.organization.as_deref(),
+            attempt.wish.organization.as_deref(),
             claims.organization.org_id.as_deref(),
             claims.organization.org_name.as_deref(),
         )

@@ -16,6 +16,22 @@ pub(crate) enum OrganizationMismatch {
     Other,
 }
 
+/// Whether `asked` is the id of an organization, which is nothing that people know, and no name.
+#[must_use]
+pub(crate) fn is_id(asked: &str) -> bool {
+    asked.starts_with(ID_PREFIX)
+}
+
+/// Whether `asked`, an id or a name, means the organization with this id and name.
+#[must_use]
+pub(crate) fn is_meant(asked: &str, id: &str, name: Option<&str>) -> bool {
+    if is_id(asked) {
+        return asked == id;
+    }
+    // Auth0's names are ASCII; folding more than that would make other letters equal to them.
+    name.is_some_and(|name| name.eq_ignore_ascii_case(asked))
+}
+
 /// The id of the organization that the ID token names, if it may be used for what was asked.
 pub(super) fn confirm<'t>(
     asked: Option<&str>,
@@ -23,12 +39,7 @@ pub(super) fn confirm<'t>(
     name: Option<&str>,
 ) -> Result<&'t str, OrganizationMismatch> {
     let id = id.filter(|id| !id.is_empty()).ok_or(OrganizationMismatch::None)?;
-    let confirmed = match asked {
-        None => true,
-        Some(asked) if asked.starts_with(ID_PREFIX) => asked == id,
-        // Auth0's names are ASCII; folding more than that would make other letters equal to them.
-        Some(asked) => name.is_some_and(|name| name.eq_ignore_ascii_case(asked)),
-    };
+    let confirmed = asked.is_none_or(|asked| is_meant(asked, id, name));
     if confirmed { Ok(id) } else { Err(OrganizationMismatch::Other) }
 }
 

@@ -4,7 +4,8 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
-use super::{Chrome, Page, Problem, Section, problem::WayOn};
+use super::{Chrome, LoginProblem, Page, Problem, Section, login_problem::Way, problem::WayOn};
+use crate::login_attempt::LoginWish;
 
 /// What is said of a form that was not saved for a reason that passes.
 const KEPT: &str = "What you typed is kept on this page.";
@@ -17,20 +18,15 @@ pub(crate) struct ErrorPage {
     title: &'static str,
     explanation: String,
     advice: &'static str,
-    action: Action,
+    action: Way,
+    /// What else there is to do.
+    others: Vec<Way>,
     resend: Option<Resend>,
     reference: String,
     #[serde(skip)]
     way_on: WayOn,
     #[serde(skip)]
     may_pass: bool,
-}
-
-/// The one thing to do next.
-#[derive(Clone, Debug, Serialize)]
-struct Action {
-    label: &'static str,
-    href: String,
 }
 
 /// A form that was not saved and can be sent again as it was.
@@ -55,7 +51,6 @@ impl ErrorPage {
         let way_on = problem.way_on();
         let (label, href) = match way_on {
             WayOn::LogIn => ("Log in", "/auth/login"),
-            WayOn::ChooseOrganization => ("Choose an organization", "/"),
             WayOn::TryAgain => ("Try again", "/"),
             WayOn::FirstPage => ("Go to the newest", "/"),
             WayOn::Sessions => ("See your sessions", "/sessions"),
@@ -67,7 +62,8 @@ impl ErrorPage {
             title: problem.title(),
             explanation: problem.explanation(),
             advice: problem.advice(),
-            action: Action { label, href: href.to_owned() },
+            action: Way { label: label.to_owned(), href: href.to_owned() },
+            others: Vec::new(),
             resend: None,
             reference: reference.into(),
             way_on,
@@ -89,12 +85,25 @@ impl ErrorPage {
         let encoded = utf8_percent_encode(path, NON_ALPHANUMERIC);
         match self.way_on {
             WayOn::LogIn => self.action.href = format!("/auth/login?return_to={encoded}"),
-            WayOn::ChooseOrganization | WayOn::TryAgain => {
+            WayOn::TryAgain => {
                 self.action.href = format!("/?return_to={encoded}");
             }
             WayOn::FirstPage => path.clone_into(&mut self.action.href),
             WayOn::Sessions | WayOn::Start => {}
         }
+        self
+    }
+
+    /// The same about a login with this wish, with the ways on that keep of it what they can.
+    #[must_use]
+    pub(crate) fn going_on(mut self, problem: LoginProblem, wish: &LoginWish) -> Self {
+        let asked = wish.organization.as_deref();
+        self.explanation = problem.explanation(asked);
+        let mut ways = problem.ways(wish).into_iter();
+        if let Some(best) = ways.next() {
+            self.action = best;
+        }
+        self.others = ways.collect();
         self
     }
 

@@ -11,9 +11,11 @@ mod form;
 mod frame;
 mod home;
 mod login;
+mod login_problem;
 mod problem;
 mod records;
 mod sessions;
+mod switch;
 
 #[cfg(test)]
 mod samples;
@@ -30,14 +32,16 @@ pub(crate) use form::{FormField, Input, RecordForm};
 pub(crate) use frame::{Chrome, Ending, Paging, Section};
 pub(crate) use home::{Home, RecentRecord};
 pub(crate) use login::{Login, Notice};
+pub(crate) use login_problem::LoginProblem;
 pub(crate) use problem::Problem;
 pub(crate) use records::{Column, RecordRow, RecordView, RecordsTable, ShownField};
 pub(crate) use sessions::{SessionEntry, SessionsDone, YourSessions};
+pub(crate) use switch::{Switch, SwitchReason};
 
 use crate::assets;
 
 /// Every template by name. A page names one of them; the others are parts.
-const TEMPLATES: [(&str, &str); 14] = [
+const TEMPLATES: [(&str, &str); 15] = [
     ("layout.html", include_str!("../../templates/layout.html")),
     ("app.html", include_str!("../../templates/app.html")),
     ("topbar.html", include_str!("../../templates/topbar.html")),
@@ -49,6 +53,7 @@ const TEMPLATES: [(&str, &str); 14] = [
     ("records.html", include_str!("../../templates/records.html")),
     ("record.html", include_str!("../../templates/record.html")),
     ("record_form.html", include_str!("../../templates/record_form.html")),
+    ("switch.html", include_str!("../../templates/switch.html")),
     ("audit.html", include_str!("../../templates/audit.html")),
     ("sessions.html", include_str!("../../templates/sessions.html")),
     ("error.html", include_str!("../../templates/error.html")),

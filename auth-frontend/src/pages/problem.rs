@@ -1,6 +1,8 @@
 //! What a person can run into, in words: what happened, and what to do next. It never says why
 //! inside.
 
+use super::LoginProblem;
+
 /// What a person can run into.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Problem {
@@ -35,26 +37,12 @@ pub(crate) enum Problem {
     TooOften(u32),
     /// A fault of ours.
     Internal,
-    /// The login service does not answer, or answers nonsense.
-    LoginServiceDown,
     /// The records cannot be reached, or there is too much to do.
     Unavailable,
     /// It took too long.
     TimedOut,
-    /// The login was broken off or refused at the login service.
-    LoginDenied,
-    /// The person does not belong to the organization, which is named as it was typed.
-    NotAMember(Option<String>),
-    /// The login is for another organization than was asked for, which is named as it was typed.
-    WrongOrganization(Option<String>),
-    /// The login is for no organization at all.
-    NoOrganization,
-    /// The invitation was used already, has expired, or never was.
-    BadInvitation,
-    /// There is no such organization, which is named as it was typed.
-    UnknownOrganization(Option<String>),
-    /// The login took too long, was finished already, or began in another browser.
-    LoginAttemptExpired,
+    /// A login did not come about.
+    Login(LoginProblem),
 }
 
 impl Problem {
@@ -77,16 +65,9 @@ impl Problem {
             Self::Busy(_) => "busy",
             Self::TooOften(_) => "too_often",
             Self::Internal => "internal",
-            Self::LoginServiceDown => "login_service_down",
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",
-            Self::LoginDenied => "login_denied",
-            Self::NotAMember(_) => "not_a_member",
-            Self::WrongOrganization(_) => "wrong_organization",
-            Self::NoOrganization => "no_organization",
-            Self::BadInvitation => "bad_invitation",
-            Self::UnknownOrganization(_) => "unknown_organization",
-            Self::LoginAttemptExpired => "login_attempt_expired",
+            Self::Login(problem) => problem.name(),
         }
     }
 
@@ -94,26 +75,18 @@ impl Problem {
     #[must_use]
     pub(crate) fn status(&self) -> u16 {
         match self {
-            Self::BadRequest
-            | Self::BadPageToken
-            | Self::LoginAttemptExpired
-            | Self::BadInvitation
-            | Self::UnknownOrganization(_) => 400,
+            Self::BadRequest | Self::BadPageToken => 400,
             Self::LoginExpired | Self::LoginExpiredWhileSending => 401,
-            Self::FormExpired
-            | Self::Forbidden
-            | Self::LoginDenied
-            | Self::NotAMember(_)
-            | Self::WrongOrganization(_)
-            | Self::NoOrganization => 403,
+            Self::FormExpired | Self::Forbidden => 403,
             Self::PageNotFound | Self::RecordNotFound | Self::SessionNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge => 413,
             Self::TooOften(_) => 429,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
-            Self::Busy(_) | Self::LoginServiceDown | Self::Unavailable => 503,
+            Self::Busy(_) | Self::Unavailable => 503,
             Self::TimedOut => 504,
+            Self::Login(problem) => problem.status(),
         }
     }
 
@@ -133,16 +106,9 @@ impl Problem {
             Self::Busy(_) => "Too many people are asking at once",
             Self::TooOften(_) => "Too many requests in a short time",
             Self::Internal => "Something went wrong on our side",
-            Self::LoginServiceDown => "The login service does not answer",
             Self::Unavailable => "The records cannot be reached just now",
             Self::TimedOut => "That took too long",
-            Self::LoginDenied => "You were not logged in",
-            Self::NotAMember(_) => "You are not a member of this organization",
-            Self::WrongOrganization(_) => "You were logged in to another organization",
-            Self::NoOrganization => "Your login is for no organization",
-            Self::BadInvitation => "This invitation is no longer good",
-            Self::UnknownOrganization(_) => "There is no such organization",
-            Self::LoginAttemptExpired => "This login can no longer be finished",
+            Self::Login(problem) => problem.title(),
         }
     }
 
@@ -198,10 +164,6 @@ impl Problem {
                 );
             }
             Self::Internal => "It is not your fault. What happened has been written down.",
-            Self::LoginServiceDown => {
-                "It checks who you are, and without it nobody can log in. This usually passes \
-                 within minutes."
-            }
             Self::Unavailable => {
                 "The service that keeps them is busy or being restarted. This usually passes \
                  within seconds."
@@ -210,46 +172,7 @@ impl Problem {
                 "We could not get an answer in time. If you were saving, look at the records \
                  before you send it again."
             }
-            Self::LoginDenied => "The login was cancelled, or your account was refused.",
-            Self::NotAMember(Some(organization)) => {
-                return format!(
-                    "Your login is right, but your account does not belong to “{organization}”."
-                );
-            }
-            Self::NotAMember(None) => {
-                "Your login is right, but your account does not belong to the organization that \
-                 you chose."
-            }
-            Self::WrongOrganization(Some(organization)) => {
-                return format!(
-                    "You asked for “{organization}”, and the login came back for another one. So \
-                     that nothing lands in the wrong place, you were not let in."
-                );
-            }
-            Self::WrongOrganization(None) => {
-                "The login came back for another organization than you asked for. So that nothing \
-                 lands in the wrong place, you were not let in."
-            }
-            Self::NoOrganization => {
-                "Records belong to organizations, and your account was logged in to none."
-            }
-            Self::BadInvitation => {
-                "An invitation serves once and for a few days. This one has been used, or is too \
-                 old."
-            }
-            Self::UnknownOrganization(Some(organization)) => {
-                return format!(
-                    "Nothing here is called “{organization}”. The name is the short one, such as \
-                     “acme”."
-                );
-            }
-            Self::UnknownOrganization(None) => {
-                "Nothing here has that name. The name is the short one, such as “acme”."
-            }
-            Self::LoginAttemptExpired => {
-                "It was started more than ten minutes ago, in another browser, or has been \
-                 finished already."
-            }
+            Self::Login(problem) => return problem.explanation(None),
         }
         .to_owned()
     }
@@ -282,42 +205,18 @@ impl Problem {
             Self::TooOften(_) => {
                 "Then try again. If it stays, tell whoever looks after your network."
             }
-            Self::Internal | Self::Unavailable | Self::TimedOut | Self::LoginServiceDown => {
+            Self::Internal | Self::Unavailable | Self::TimedOut => {
                 "Try again in a moment. If it stays, give the reference below to your administrator."
             }
-            Self::LoginDenied => {
-                "Try again, or ask an administrator of your organization to look at your account."
-            }
-            Self::NotAMember(_) => {
-                "Choose another organization, or ask an administrator of this one to invite you."
-            }
-            Self::WrongOrganization(_) | Self::NoOrganization => {
-                "Try again, and choose the organization in the login. If that does not help, log \
-                 out at the login service first."
-            }
-            Self::BadInvitation => {
-                "If you have accepted it before, just log in. Otherwise ask for a new one."
-            }
-            Self::UnknownOrganization(_) => {
-                "Check the spelling, or leave the field empty and the login asks you."
-            }
-            Self::LoginAttemptExpired => "Start it again; nothing was lost.",
+            Self::Login(problem) => problem.advice(),
         }
     }
 
     /// What the page's one button does.
     pub(super) fn way_on(&self) -> WayOn {
         match self {
-            Self::LoginExpired
-            | Self::LoginExpiredWhileSending
-            | Self::LoginAttemptExpired
-            | Self::LoginDenied => WayOn::LogIn,
-            Self::NotAMember(_)
-            | Self::WrongOrganization(_)
-            | Self::NoOrganization
-            | Self::BadInvitation
-            | Self::UnknownOrganization(_) => WayOn::ChooseOrganization,
-            Self::Busy(_) | Self::TooOften(_) | Self::LoginServiceDown => WayOn::TryAgain,
+            Self::LoginExpired | Self::LoginExpiredWhileSending => WayOn::LogIn,
+            Self::Busy(_) | Self::TooOften(_) => WayOn::TryAgain,
             Self::BadPageToken => WayOn::FirstPage,
             Self::SessionNotFound => WayOn::Sessions,
             _ => WayOn::Start,
@@ -347,8 +246,6 @@ fn in_words(seconds: u32) -> String {
 pub(super) enum WayOn {
     /// Log in, and go on where it was.
     LogIn,
-    /// Choose an organization to log in to.
-    ChooseOrganization,
     /// Ask for the same once more, by way of the start page.
     TryAgain,
     /// Go to the beginning of the list.

@@ -29,6 +29,7 @@ fn rendered(pages: &Pages) -> Vec<(&'static str, Vec<String>)> {
         all::<RecordForm>(pages),
         all::<AuditTrail>(pages),
         all::<YourSessions>(pages),
+        all::<Switch>(pages),
         all::<ErrorPage>(pages),
     ]
 }
@@ -46,6 +47,7 @@ fn contexts() -> Vec<serde_json::Value> {
         all::<RecordForm>(),
         all::<AuditTrail>(),
         all::<YourSessions>(),
+        all::<Switch>(),
         all::<ErrorPage>(),
     ]
     .concat()

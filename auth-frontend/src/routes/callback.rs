@@ -13,14 +13,14 @@ use serde::Deserialize;
 
 use crate::{
     deadline::Deadline,
-    error::Error,
-    login_attempt::{LoginAttempt, NotBegun},
+    error::{Error, Source},
+    login_attempt::{LoginAttempt, LoginWish, NotBegun},
     oidc::{Identity, OidcError, OrganizationMismatch},
-    pages::Problem,
+    pages::LoginProblem,
     return_path::ReturnPath,
     session::Person,
     site::Site,
-    visit::Visit,
+    visit::{SignedIn, Visit},
 };
 
 use super::{MaybeQuery, parsed};
@@ -48,8 +48,10 @@ pub(crate) async fn callback(
     let state = query.state.as_deref().unwrap_or_default();
     let (outcome, is_ours) = match site.attempts.find(&headers, state, SystemTime::now()) {
         Ok(attempt) => (finish(&site, visit.deadline(), &headers, &query, attempt).await, true),
-        Err(NotBegun::Expired(return_to)) => (Err(expired(return_to)), true),
-        Err(NotBegun::Unknown) => (Err(expired(ReturnPath::home())), false),
+        Err(NotBegun::Expired(wish)) => {
+            (Err(not_logged_in(LoginProblem::TookTooLong, wish, None)), true)
+        }
+        Err(NotBegun::Unknown) => (replayed(&site, &visit, &headers).await, false),
     };
     if let Err(error) = &outcome {
         site.metrics.login_failed(error.problem().name());
@@ -62,6 +64,14 @@ pub(crate) async fn callback(
     Ok(response)
 }
 
+/// Who goes back in the browser after a login comes here once more, logged in already.
+async fn replayed(site: &Site, visit: &Visit, headers: &HeaderMap) -> Result<Response, Error> {
+    match SignedIn::find(site, headers, visit).await? {
+        Some(_) => Ok(Redirect::to(ReturnPath::home().as_str()).into_response()),
+        None => Err(not_logged_in(LoginProblem::NotBegunHere, LoginWish::default(), None)),
+    }
+}
+
 async fn finish(
     site: &Site,
     deadline: Deadline,
@@ -72,20 +82,19 @@ async fn finish(
     let code = match (&query.error, &query.code) {
         (Some(error), _) => {
             let description = query.error_description.as_deref().unwrap_or_default();
-            let problem = refusal(error, description, attempt.organization);
-            let source = Some(RefusedByProvider(known_code(error)).into());
-            return Err(Error::Login { problem, return_to: attempt.return_to, source });
+            let source = RefusedByProvider(known_code(error)).into();
+            return Err(not_logged_in(refusal(error, description), attempt.wish, Some(source)));
         }
         (None, Some(code)) => code.clone(),
         (None, None) => return Err(Error::Invalid("the callback has neither code nor error")),
     };
     let identity = match deadline.bound(site.oidc.finish(code, &attempt)).await {
         Ok(identity) => identity,
-        Err(error) => return Err(not_finished(error, attempt)),
+        Err(error) => return Err(not_finished(error, attempt.wish)),
     };
     let person = person(identity);
     let session = deadline.bound(site.sessions.begin(headers, &person)).await?;
-    let mut response = Redirect::to(attempt.return_to.as_str()).into_response();
+    let mut response = Redirect::to(attempt.wish.return_to.as_str()).into_response();
     response.headers_mut().append(header::SET_COOKIE, session);
     Ok(response)
 }
@@ -106,21 +115,19 @@ fn person(identity: Identity) -> Person {
     }
 }
 
-fn expired(return_to: ReturnPath) -> Error {
-    Error::Login { problem: Problem::LoginAttemptExpired, return_to, source: None }
+fn not_logged_in(problem: LoginProblem, wish: LoginWish, source: Option<Source>) -> Error {
+    Error::Login { problem, wish: Box::new(wish), source }
 }
 
-fn not_finished(error: OidcError, attempt: LoginAttempt) -> Error {
+fn not_finished(error: OidcError, wish: LoginWish) -> Error {
     let problem = match &error {
-        OidcError::Unavailable(..) => Problem::LoginServiceDown,
-        OidcError::CodeExpired => Problem::LoginAttemptExpired,
-        OidcError::Organization(OrganizationMismatch::None) => Problem::NoOrganization,
-        OidcError::Organization(OrganizationMismatch::Other) => {
-            Problem::WrongOrganization(attempt.organization)
-        }
+        OidcError::Unavailable(..) => LoginProblem::ServiceDown,
+        OidcError::CodeExpired => LoginProblem::TookTooLong,
+        OidcError::Organization(OrganizationMismatch::None) => LoginProblem::NoOrganization,
+        OidcError::Organization(OrganizationMismatch::Other) => LoginProblem::WrongOrganization,
         OidcError::Unacceptable(..) => return Error::Internal(Box::new(error)),
     };
-    Error::Login { problem, return_to: attempt.return_to, source: Some(Box::new(error)) }
+    not_logged_in(problem, wish, Some(Box::new(error)))
 }
 
 /// The provider sent the browser back with an error.
@@ -130,17 +137,22 @@ struct RefusedByProvider(&'static str);
 
 /// What an error answer means to the person (RFC 6749 §4.1.2.1, OpenID Connect Core §3.1.2.6).
 /// Auth0 tells apart by the description alone whether it is about the organization.
-fn refusal(error: &str, description: &str, organization: Option<String>) -> Problem {
+fn refusal(error: &str, description: &str) -> LoginProblem {
     let description = description.to_ascii_lowercase();
     let about_organization = description.contains("organization");
     match error {
         "access_denied" if about_organization && description.contains("not part of") => {
-            Problem::NotAMember(organization)
+            LoginProblem::NotAMember
         }
-        "invalid_request" if description.contains("invitation") => Problem::BadInvitation,
-        "invalid_request" if about_organization => Problem::UnknownOrganization(organization),
-        "temporarily_unavailable" | "server_error" => Problem::LoginServiceDown,
-        _ => Problem::LoginDenied,
+        "access_denied" | "unauthorized" => LoginProblem::Denied,
+        "invalid_request" if description.contains("invitation") => LoginProblem::BadInvitation,
+        "invalid_request" if about_organization => LoginProblem::UnknownOrganization,
+        "login_required"
+        | "interaction_required"
+        | "account_selection_required"
+        | "consent_required" => LoginProblem::PasswordNeeded,
+        "temporarily_unavailable" | "server_error" => LoginProblem::ServiceDown,
+        _ => LoginProblem::Refused,
     }
 }
 
@@ -168,27 +180,33 @@ mod tests {
 
     #[test]
     fn each_refusal_has_its_page() {
-        let acme = || Some("acme".to_owned());
         let cases = [
-            ("access_denied", "User did not authorize the request", Problem::LoginDenied),
+            ("access_denied", "User did not authorize the request", LoginProblem::Denied),
             (
                 "access_denied",
                 "user auth0|1 is not part of the org_acme organization",
-                Problem::NotAMember(acme()),
+                LoginProblem::NotAMember,
             ),
+            ("unauthorized", "user is blocked", LoginProblem::Denied),
             (
                 "invalid_request",
                 "parameter organization is invalid",
-                Problem::UnknownOrganization(acme()),
+                LoginProblem::UnknownOrganization,
             ),
-            ("invalid_request", "invitation not found or already used", Problem::BadInvitation),
-            ("login_required", "Login required", Problem::LoginDenied),
-            ("temporarily_unavailable", "", Problem::LoginServiceDown),
-            ("server_error", "", Problem::LoginServiceDown),
-            ("<script>", "<script>", Problem::LoginDenied),
+            (
+                "invalid_request",
+                "invitation not found or already used",
+                LoginProblem::BadInvitation,
+            ),
+            ("invalid_request", "Missing required parameter: x", LoginProblem::Refused),
+            ("login_required", "Login required", LoginProblem::PasswordNeeded),
+            ("interaction_required", "Organization required", LoginProblem::PasswordNeeded),
+            ("temporarily_unavailable", "", LoginProblem::ServiceDown),
+            ("server_error", "", LoginProblem::ServiceDown),
+            ("<script>", "<script>", LoginProblem::Refused),
         ];
         for (error, description, problem) in cases {
-            assert_eq!(refusal(error, description, acme()), problem, "{error} {description}");
+            assert_eq!(refusal(error, description), problem, "{error} {description}");
         }
     }
 

@@ -12,19 +12,23 @@ use serde::Deserialize;
 
 use crate::{
     error::Error,
-    oidc::{LoginWish, OidcError},
-    pages::Problem,
+    form_body::Inputs,
+    login_attempt::LoginWish,
+    oidc,
+    pages::LoginProblem,
     return_path::ReturnPath,
     site::Site,
-    visit::Visit,
+    visit::{SignedIn, Visit},
 };
 
-use super::{MaybeQuery, parsed};
+use super::{MaybeQuery, parsed, switch};
 
 /// Longer than names (50) and ids (24) of Auth0's organizations are.
 const ORGANIZATION_LIMIT: usize = 100;
 /// Longer than Auth0's invitation tickets are.
 const INVITATION_LIMIT: usize = 512;
+/// The value of `prompt` that asks for the password in any case (OpenID Connect Core §3.1.2.1).
+const ASK_PASSWORD: &str = "login";
 
 /// What a login can be begun with. Invitations of Auth0 also bring `organization_name`, which is
 /// for the eyes only and not passed on.
@@ -33,54 +37,94 @@ pub(crate) struct LoginQuery {
     organization: Option<String>,
     invitation: Option<String>,
     return_to: Option<String>,
+    prompt: Option<String>,
 }
 
 /// `GET /auth/login`
 ///
 /// # Errors
-/// [`Error::Login`] and [`Error::Invalid`].
+/// [`Error::Login`], [`Error::Invalid`], and [`Error::Unavailable`] where it cannot be found out
+/// whether somebody is logged in.
 pub(crate) async fn login(
     State(site): State<Arc<Site>>,
     Extension(visit): Extension<Arc<Visit>>,
+    person: Option<SignedIn>,
     headers: HeaderMap,
     query: MaybeQuery<LoginQuery>,
 ) -> Result<Response, Error> {
-    let query = parsed(query)?;
-    let return_to = query.return_to.as_deref().and_then(ReturnPath::parse);
-    let return_to = return_to.unwrap_or_else(ReturnPath::home);
-    let organization = trimmed(query.organization).map(as_auth0_writes_it);
-    if let Some(name) = &organization
-        && (name.chars().count() > ORGANIZATION_LIMIT || name.chars().any(char::is_control))
-    {
-        let problem = Problem::UnknownOrganization(None);
-        return Err(Error::Login { problem, return_to, source: None });
+    let wish = parsed(query)?.wish()?;
+    match person {
+        Some(person) => switch::follow(&site, person.session(), wish),
+        None => begin(&site, &visit, &headers, wish).await,
     }
-    let invitation = trimmed(query.invitation);
-    if invitation.as_ref().is_some_and(|ticket| ticket.len() > INVITATION_LIMIT) {
-        return Err(Error::Invalid("the invitation is too long"));
-    }
-    let wish = LoginWish { organization, invitation };
-    let (url, attempt) =
-        match visit.deadline().bound(site.oidc.begin(wish, return_to.clone())).await {
-            Ok(begun) => begun,
-            Err(error) => return Err(not_begun(error, return_to)),
-        };
+}
+
+/// Sends the browser to the provider, with what it must bring back.
+///
+/// # Errors
+/// [`Error::Login`].
+pub(super) async fn begin(
+    site: &Site,
+    visit: &Visit,
+    headers: &HeaderMap,
+    wish: LoginWish,
+) -> Result<Response, Error> {
+    let begun = visit.deadline().bound(site.oidc.begin(wish.clone())).await;
+    let (url, attempt) = begun.map_err(|error| Error::Login {
+        problem: LoginProblem::ServiceDown,
+        wish: Box::new(wish),
+        source: Some(Box::new(error)),
+    })?;
     let mut response = Redirect::to(url.as_str()).into_response();
-    for cookie in site.attempts.keep(&headers, &attempt) {
+    for cookie in site.attempts.keep(headers, &attempt) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     Ok(response)
 }
 
-fn not_begun(error: OidcError, return_to: ReturnPath) -> Error {
-    let problem = Problem::LoginServiceDown;
-    Error::Login { problem, return_to, source: Some(Box::new(error)) }
+impl LoginQuery {
+    /// From a form.
+    pub(super) fn sent(inputs: &Inputs) -> Self {
+        let input = |name| inputs.get(name).map(ToOwned::to_owned);
+        Self {
+            organization: input("organization"),
+            invitation: input("invitation"),
+            return_to: input("return_to"),
+            prompt: None,
+        }
+    }
+
+    /// What it asks for.
+    ///
+    /// # Errors
+    /// [`Error::Login`] for an organization that cannot be one, and [`Error::Invalid`].
+    pub(super) fn wish(self) -> Result<LoginWish, Error> {
+        let return_to = self.return_to.as_deref().and_then(ReturnPath::parse);
+        let organization = trimmed(self.organization).map(as_auth0_writes_it);
+        let mut wish =
+            LoginWish { return_to: return_to.unwrap_or_default(), ..LoginWish::default() };
+        if organization.as_deref().is_some_and(is_no_organization) {
+            let problem = LoginProblem::UnknownOrganization;
+            return Err(Error::Login { problem, wish: Box::new(wish), source: None });
+        }
+        wish.organization = organization;
+        wish.invitation = trimmed(self.invitation);
+        wish.asks_password = self.prompt.as_deref() == Some(ASK_PASSWORD);
+        if wish.invitation.as_ref().is_some_and(|ticket| ticket.len() > INVITATION_LIMIT) {
+            return Err(Error::Invalid("the invitation is too long"));
+        }
+        Ok(wish)
+    }
+}
+
+fn is_no_organization(name: &str) -> bool {
+    name.chars().count() > ORGANIZATION_LIMIT || name.chars().any(char::is_control)
 }
 
 /// Auth0's names of organizations are in lower case, and people type "Acme". Ids are kept as they
 /// are.
 fn as_auth0_writes_it(organization: String) -> String {
-    if organization.starts_with("org_") { organization } else { organization.to_ascii_lowercase() }
+    if oidc::is_id(&organization) { organization } else { organization.to_ascii_lowercase() }
 }
 
 fn trimmed(text: Option<String>) -> Option<String> {

@@ -11,6 +11,7 @@ pub(crate) mod logout;
 pub(crate) mod records;
 pub(crate) mod renew;
 pub(crate) mod sessions;
+pub(crate) mod switch;
 pub(crate) mod table;
 
 use axum::extract::{Query, rejection::QueryRejection};

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use axum::{
     Extension,
     extract::State,
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 
 use crate::{
     error::Error,
-    oidc::LoginWish,
-    pages::Problem,
-    return_path::ReturnPath,
+    login_attempt::LoginWish,
     site::Site,
     visit::{SignedIn, Visit},
 };
+
+use super::login;
 
 /// `GET /auth/renew`
 ///
@@ -33,16 +33,6 @@ pub(crate) async fn renew(
 ) -> Result<Response, Error> {
     let Some(person) = person else { return Ok(Redirect::to("/").into_response()) };
     let organization = Some(person.session().person().organization_id.clone());
-    let wish = LoginWish { organization, invitation: None };
-    let begun = visit.deadline().bound(site.oidc.begin(wish, ReturnPath::home())).await;
-    let (url, attempt) = begun.map_err(|error| Error::Login {
-        problem: Problem::LoginServiceDown,
-        return_to: ReturnPath::home(),
-        source: Some(Box::new(error)),
-    })?;
-    let mut response = Redirect::to(url.as_str()).into_response();
-    for cookie in site.attempts.keep(&headers, &attempt) {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    Ok(response)
+    let wish = LoginWish { organization, ..LoginWish::default() };
+    login::begin(&site, &visit, &headers, wish).await
 }

@@ -17,7 +17,9 @@ use crate::{
     site::Site,
 };
 
-use super::{audit, backchannel, callback, files, home, login, logout, records, renew, sessions};
+use super::{
+    audit, backchannel, callback, files, home, login, logout, records, renew, sessions, switch,
+};
 
 /// A route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +65,8 @@ fn table() -> Vec<Entry> {
         form("/sessions/end-others", Session, sessions::end_others),
         form("/sessions/end-all", Session, sessions::end_all),
         page("/auth/login", Nothing, login::login).limited(),
+        page("/auth/switch", Session, switch::ask),
+        form("/auth/switch", Nothing, switch::switch).limited(),
         page(CALLBACK_PATH, Nothing, callback::callback).limited(),
         page("/auth/renew", Nothing, renew::renew).limited(),
         form("/auth/logout", Nothing, logout::logout).limited(),

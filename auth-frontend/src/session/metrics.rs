@@ -17,6 +17,8 @@ pub(crate) enum Reason {
     Elsewhere,
     /// The provider said that its own is over.
     Provider,
+    /// The person switched to another organization.
+    Switched,
     /// records-service does not accept its access token any more.
     Refused,
 }
@@ -52,6 +54,7 @@ impl SessionMetrics {
             Reason::Replaced => "replaced",
             Reason::Elsewhere => "elsewhere",
             Reason::Provider => "provider",
+            Reason::Switched => "switched",
             Reason::Refused => "refused",
         };
         self.ended.get_or_create(&ReasonLabels { reason }).inc();

@@ -8,6 +8,10 @@ use reqwest::{
     Client, Method, RequestBuilder, Response,
     header::{CONTENT_TYPE, COOKIE, HeaderMap, LOCATION, SET_COOKIE, USER_AGENT},
 };
+use service_kit::{
+    config::Environment,
+    sealing::{Sealer, Secrets},
+};
 use url::Url;
 
 #[derive(Clone)]
@@ -273,6 +277,33 @@ impl Browser {
 }
 
 impl Browser {
+    /// Makes the logins that have begun in this browser so much older, as who holds the key of
+    /// their cookies can.
+    pub(crate) fn age_login_attempts(&mut self, secret: &str, age: Duration) {
+        let mut environment = Environment::from_pairs([("KEY", secret)]);
+        let secrets = Secrets::from_environment(&mut environment, "KEY").unwrap();
+        let sealer = Sealer::new(&secrets, "login attempt");
+        let attempts = self.jar.iter_mut().filter(|(name, _)| name.starts_with("txn-"));
+        for (name, value) in attempts {
+            let json = sealer.open(name, value).unwrap();
+            let mut attempt: serde_json::Value = serde_json::from_slice(&json).unwrap();
+            let expires_at = attempt["expires_at"].as_u64().unwrap() - age.as_secs();
+            attempt["expires_at"] = expires_at.into();
+            *value = sealer.seal(name, attempt.to_string().as_bytes());
+        }
+    }
+
+    /// Switches to another organization by the page that stands behind the link of the top bar;
+    /// answers what the form answers, which is a redirect to the provider.
+    pub(crate) async fn switch(&mut self, from: &Page, organization: &str) -> Page {
+        let link = from.link("Switch");
+        let page = self.get(&link).await;
+        assert_eq!((page.status, page.path()), (200, "/auth/switch"), "{}", page.html);
+        let mut form = page.hidden_inputs("/auth/switch");
+        form.push(("organization".to_owned(), organization.to_owned()));
+        self.post_form("/auth/switch", &form).await
+    }
+
     /// A login of somebody whom the provider still knows, up to the answer of the callback.
     pub(crate) async fn log_in_again(&mut self, organization: &str, return_to: &str) -> Page {
         let query: String = url::form_urlencoded::Serializer::new(String::new())

@@ -1,5 +1,7 @@
 //! Logging in, and everything that can come of it.
 
+use std::time::Duration;
+
 use dev_stack::{
     Service,
     auth0::{Endpoint, FailureMode},
@@ -63,6 +65,8 @@ async fn a_login_returns_to_where_the_person_was_going_and_never_elsewhere() {
         "/home\r\nset-cookie: session=planted",
         "/auth/logout",
     ] {
+        let mut browser = browser.clone();
+        browser.jar.remove("session");
         let page = browser.log_in_again("acme", elsewhere).await;
         assert_eq!((page.status, page.location()), (303, "/home"), "{elsewhere}");
     }
@@ -81,16 +85,21 @@ async fn two_tabs_log_in_at_once_and_no_callback_serves_twice_or_elsewhere() {
     let second_landed = browser.get(&second).await;
     let first_landed = browser.get(&first).await;
     let replayed = browser.get(&first).await;
-    let forged = browser.get("/auth/callback?code=x&state=AAAAAAAA.y").await;
-    let empty = browser.get("/auth/callback").await;
+    let mut nobody = browser.clone();
+    nobody.jar.remove("session");
+    let replayed_by_nobody = nobody.get(&first).await;
+    let forged = nobody.get("/auth/callback?code=x&state=AAAAAAAA.y").await;
+    let empty = nobody.get("/auth/callback").await;
 
     assert_eq!(stolen.status, 400);
     stolen.assert_shows("This login can no longer be finished");
     assert_eq!((second_landed.status, second_landed.location()), (303, "/records/new"));
     assert_eq!((first_landed.status, first_landed.location()), (303, "/records"));
-    for page in [&replayed, &forged, &empty] {
+    assert_eq!((replayed.status, replayed.location()), (303, "/home"), "logged in already");
+    for page in [&replayed_by_nobody, &forged, &empty] {
         assert_eq!(page.status, 400);
-        page.assert_shows("This login can no longer be finished");
+        page.assert_shows("It was finished already, or was begun in another browser");
+        assert_eq!(page.link("Log in"), "/");
     }
     assert_eq!(app.sessions().await.len(), 1, "each login ends the session before it");
 }
@@ -98,11 +107,16 @@ async fn two_tabs_log_in_at_once_and_no_callback_serves_twice_or_elsewhere() {
 #[tokio::test]
 async fn a_login_begins_a_new_session_and_ends_the_one_before() {
     let app = TestApp::start().await;
-    let mut browser = app.logged_in("consultant", "acme").await;
+    let mut browser = app.browser();
+    let acme = browser.begin_login("acme", "").await;
+    let globex = browser.begin_login("globex", "").await;
+    let globex = browser.log_in_up_to_callback("consultant", &globex).await;
+    let acme = browser.fill_in_password(&acme, "consultant").await;
+    let home = browser.follow(acme).await;
+    home.assert_shows("acme");
     let mut before = browser.clone();
 
-    let page = browser.log_in_again("globex", "").await;
-    let home = browser.follow(page).await;
+    let home = browser.open(&globex).await;
 
     home.assert_shows("globex");
     assert_ne!(before.jar["session"], browser.jar["session"]);
@@ -115,6 +129,7 @@ async fn what_goes_wrong_at_the_provider_has_a_page_and_a_way_to_try_again() {
     let mut browser = app.browser();
 
     let unknown = browser.begin_login("nowhere", "/records/new").await;
+    let corrected = browser.get(&unknown.link("Choose an organization")).await;
     let stranger = browser.log_in("globex-admin", "acme", "/records/new").await;
     app.stack.auth0().end_sessions();
     app.stack.auth0().fail(
@@ -130,14 +145,15 @@ async fn what_goes_wrong_at_the_provider_has_a_page_and_a_way_to_try_again() {
 
     assert_eq!((unknown.status, unknown.path()), (400, "/auth/callback"));
     unknown.assert_shows("Nothing here is called “nowhere”");
-    assert_eq!(unknown.link("Choose an organization"), "/?return_to=%2Frecords%2Fnew");
+    corrected.assert_shows("value=\"nowhere\"");
+    assert_eq!(corrected.hidden("return_to"), "/records/new");
     assert_eq!(stranger.status, 403);
     stranger.assert_shows("You are not a member of this organization");
     assert_eq!(stranger.link("Choose an organization"), "/?return_to=%2Frecords%2Fnew");
     assert_eq!(denied.status, 403);
     denied.assert_shows("You were not logged in");
     denied.assert_lacks("someone@example.com");
-    assert_eq!(denied.link("Log in"), "/auth/login?return_to=%2Frecords%2Fnew");
+    assert_eq!(denied.link("Log in"), "/auth/login?organization=acme&return_to=%2Frecords%2Fnew");
     assert_eq!(odd.status, 400);
     assert!(!browser.jar.contains_key("session"));
     let log = app.log().join("\n");
@@ -185,6 +201,92 @@ async fn an_invitation_link_lets_a_newcomer_in_once() {
     home.assert_shows("Nico Newcomer");
     assert_eq!(again.status, 400);
     again.assert_shows("This invitation is no longer good");
+    let organization = &passed_on["organization"];
+    assert_eq!(again.link("Log in"), format!("/auth/login?organization={organization}"));
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_too_old_has_a_page_and_makes_nobody_a_member() {
+    let app = TestApp::start().await;
+    let link = app.stack.auth0().invite("acme", &["records:read"]).unwrap();
+    app.stack.auth0().expire_invitations().unwrap();
+
+    let too_old = app.browser().open(&link).await;
+    let stranger = app.browser().log_in("newcomer", "acme", "").await;
+
+    assert_eq!(too_old.status, 400);
+    too_old.assert_shows("This one has been used, or is too old.");
+    assert_eq!(stranger.status, 403);
+}
+
+#[tokio::test]
+async fn each_refusal_of_the_provider_has_its_page_and_keeps_what_was_asked_for() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let cases = [
+        ("access_denied", 403, "You were not logged in", "Log in"),
+        ("unauthorized", 403, "You were not logged in", "Log in"),
+        ("login_required", 403, "Please enter your password once more", "Log in"),
+        ("server_error", 503, "The login service does not answer", "Try again"),
+        ("temporarily_unavailable", 503, "The login service does not answer", "Try again"),
+        ("invalid_scope", 403, "The login service refused this login", "Try again"),
+        ("an_error_of_tomorrow", 403, "The login service refused this login", "Try again"),
+    ];
+
+    for (error, status, title, way) in cases {
+        let mode = FailureMode::OAuthError {
+            error: error.to_owned(),
+            description: "private words of the provider".to_owned(),
+        };
+        app.stack.auth0().fail(Endpoint::Authorize, mode);
+        let page = browser.begin_login("acme", "/records/new").await;
+        app.stack.auth0().recover();
+
+        assert_eq!(page.status, status, "{error}");
+        page.assert_shows(title);
+        page.assert_lacks("private words");
+        let again = browser.open(&page.link(way)).await;
+        assert_eq!(again.path(), "/u/login", "{error}");
+        let page = browser.fill_in_password(&again, "acme-admin").await;
+        let landed = browser.follow(page).await;
+        assert_eq!((landed.status, landed.path()), (200, "/records/new"), "{error}");
+        browser.jar.clear();
+    }
+}
+
+#[tokio::test]
+async fn a_login_left_open_for_an_hour_is_begun_again_with_all_that_was_asked_for() {
+    let secret = "a secret of the tests, 32 letters or more";
+    let app = TestApp::start_with(&[("AUTH0_SECRET", secret)]).await;
+    let mut browser = app.browser();
+    let page = browser.begin_login("acme", "/records/new").await;
+    let callback = browser.log_in_up_to_callback("acme-admin", &page).await;
+    browser.age_login_attempts(secret, Duration::from_hours(1));
+
+    let expired = browser.get(&callback).await;
+    let again = browser.open(&expired.link("Begin again")).await;
+
+    assert_eq!(expired.status, 400);
+    expired.assert_shows("This login can no longer be finished");
+    expired.assert_shows("It was left open for more than ten minutes");
+    assert_eq!((again.status, again.path()), (200, "/records/new"), "{}", again.html);
+}
+
+#[tokio::test]
+async fn who_is_not_a_member_gets_in_with_another_account_though_the_provider_knows_the_first() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+
+    let stranger = browser.log_in("globex-admin", "acme", "/records").await;
+    let silently = browser.begin_login("acme", "/records").await;
+    let asked = browser.open(&stranger.link("Use another account")).await;
+    let page = browser.fill_in_password(&asked, "acme-admin").await;
+    let landed = browser.follow(page).await;
+
+    assert_eq!((stranger.status, silently.status), (403, 403));
+    stranger.assert_shows("does not belong to “acme”, or no longer does");
+    assert_eq!((landed.status, landed.path()), (200, "/records"));
+    landed.assert_shows("Ada Admin");
 }
 
 #[tokio::test]
@@ -219,7 +321,7 @@ async fn while_the_provider_is_down_a_page_says_so_and_logins_work_when_it_is_ba
 
     assert_eq!(down.status, 503);
     down.assert_shows("The login service does not answer");
-    assert_eq!(down.link("Try again"), "/?return_to=%2Frecords");
+    assert_eq!(down.link("Try again"), "/auth/login?organization=acme&return_to=%2Frecords");
     assert_eq!(start.status, 200);
     assert_eq!(failed.status, 503);
     failed.assert_shows("The login service does not answer");

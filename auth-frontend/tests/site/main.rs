@@ -16,6 +16,7 @@ mod limits;
 mod login;
 mod login_limit;
 mod logout;
+mod organizations;
 mod outages;
 mod preflight;
 mod process;

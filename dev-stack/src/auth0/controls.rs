@@ -215,6 +215,14 @@ impl Auth0 {
         invite(&self.tenant, organization, permissions)
     }
 
+    /// Makes every invitation that was not accepted yet too old.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when that cannot be kept.
+    pub fn expire_invitations(&self) -> Result<(), Error> {
+        expire_invitations(&self.tenant)
+    }
+
     fn grant(&self, username: &str, organization: &str) -> Result<Grant, Error> {
         let user = find_user(&self.tenant, username)?;
         let organization = find_organization(&self.tenant, organization)?;
@@ -270,6 +278,13 @@ pub(super) fn invite(
             ("organization_name", Some(&organization.name)),
         ],
     ))
+}
+
+/// The provider does not tell one that has expired from one that was used.
+pub(super) fn expire_invitations(tenant: &Tenant) -> Result<(), Error> {
+    let mut state = tenant.lock();
+    state.invitations.clear();
+    tenant.save(&state)
 }
 
 pub(super) fn find_user<'a>(tenant: &'a Tenant, username: &str) -> Result<&'a User, Error> {

@@ -25,7 +25,7 @@ use url::Url;
 
 use super::{
     Auth0Options, Endpoint, FailureMode, Membership, backchannel,
-    controls::{find_organization, find_user, invite, revoke},
+    controls::{expire_invitations, find_organization, find_user, invite, revoke},
     http::Parameters,
     pages::{self, Escaped},
     tenant::Tenant,
@@ -83,6 +83,9 @@ async fn act(
         "invite" => with_organization(&form, |organization| {
             invite(&tenant, organization, permissions(&form, &tenant.options))
         }),
+        "expire-invitations" => expire_invitations(&tenant)
+            .map(|()| "No invitation is good any more".to_owned())
+            .map_err(|error| error.chain()),
         "add-member" => add_member(&tenant, &form),
         "remove-member" => remove_member(&tenant, &form),
         "rotate-keys" => change_keys(&tenant, true),
@@ -264,6 +267,7 @@ async fn overview(State(tenant): State<Arc<Tenant>>) -> Response {
 /// Action, label and fields.
 const FORMS: &[(&str, &str, &[&str])] = &[
     ("invite", "Invite to an organization", &["organization", "permissions"]),
+    ("expire-invitations", "Make all invitations too old", &[]),
     ("add-member", "Add a member", &["username", "organization", "permissions"]),
     ("remove-member", "Remove a member", &["username", "organization"]),
     ("fail", "Make an endpoint fail", &["endpoint", "status", "delay_ms", "error", "description"]),

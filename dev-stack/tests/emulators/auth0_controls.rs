@@ -116,6 +116,12 @@ async fn a_developer_has_the_same_controls_by_hand() {
     assert_eq!(status, StatusCode::OK);
     let link = invitation["result"].as_str().unwrap();
     assert!(link.starts_with("http://localhost:3000/auth/login?invitation="), "{link}");
+    act("expire-invitations", &[]).await;
+    let (_, ticket) = link.split_once("invitation=").unwrap();
+    let ticket = ticket.split('&').next().unwrap();
+    let expired = browser::with(request("acme"), &[("invitation", ticket)]);
+    let back = Browser::new(&auth0).authorize(&expired).await.app();
+    assert_eq!(back["error_description"], "invitation not found or already used");
     let old = auth0.header();
     act("rotate-keys", &[]).await;
     assert_ne!(auth0.header(), old);

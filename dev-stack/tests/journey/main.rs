@@ -133,6 +133,46 @@ async fn a_viewer_finds_no_way_to_create() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_consultant_switches_organization_without_a_password_and_takes_nothing_along() {
+    let Some(connie) = Browser::start().await else { return };
+    let system = System::start().await;
+    let app = &system.url;
+    connie.log_in(app, "acme", "consultant").await;
+    connie.open(app, "/records/new").await;
+    let title = title("Of acme alone");
+    connie.type_into("title", &title).await;
+    connie.choose("category", "Other").await;
+    connie.click("form.record-form button").await;
+    connie.open(app, "/records").await;
+    assert!(connie.text().await.contains(&title));
+
+    connie.click(".organization a").await;
+    assert!(connie.text().await.contains("You are working in acme."));
+    connie.type_into("organization", "globex").await;
+    connie.click("main form button").await;
+
+    // The list is where she was, and no page of the provider asked for anything.
+    assert_eq!(connie.path().await, "/records");
+    let page = connie.text().await;
+    assert!(page.contains("globex") && !page.contains(&title), "{page}");
+
+    // A link to the organization that she left asks before it leads there.
+    connie.open(app, "/auth/login?organization=acme&return_to=/records").await;
+    assert!(connie.text().await.contains("Switch to acme?"));
+    connie.click("main form button").await;
+    assert_eq!(connie.path().await, "/records");
+    assert!(connie.text().await.contains(&title));
+
+    // Where she does not belong she is told so, and finds back.
+    connie.open(app, "/auth/switch").await;
+    connie.type_into("organization", "nowhere").await;
+    connie.click("main form button").await;
+    assert!(connie.text().await.contains("There is no such organization"));
+    connie.click_link("Back to acme").await;
+    assert!(connie.text().await.contains("You are working in acme."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_logout_the_back_button_shows_nothing_private() {
     let Some(ada) = Browser::start().await else { return };
     let system = System::start().await;

@@ -5,6 +5,7 @@ mod records;
 use jiff::civil::date;
 
 use super::*;
+use crate::{login_attempt::LoginWish, return_path::ReturnPath};
 
 pub(super) use records::{forms, records, tables, trails};
 
@@ -201,20 +202,9 @@ pub(super) fn errors() -> Vec<ErrorPage> {
         Problem::BadPageToken,
         Problem::LoginExpired,
         Problem::LoginExpiredWhileSending,
-        Problem::LoginDenied,
-        Problem::LoginServiceDown,
-        Problem::LoginAttemptExpired,
         Problem::HeadTooLarge,
         Problem::TooOften(1),
         Problem::TooOften(30),
-        Problem::NotAMember(None),
-        Problem::NotAMember(Some(ATTRIBUTE.into())),
-        Problem::NoOrganization,
-        Problem::BadInvitation,
-        Problem::WrongOrganization(None),
-        Problem::WrongOrganization(Some(SCRIPT.into())),
-        Problem::UnknownOrganization(None),
-        Problem::UnknownOrganization(Some(SCRIPT.into())),
     ];
     let inside = [
         Problem::FormExpired,
@@ -237,5 +227,73 @@ pub(super) fn errors() -> Vec<ErrorPage> {
     let typed = [("title", ATTRIBUTE), (ATTRIBUTE, SCRIPT)];
     let kept = [Problem::Unavailable, Problem::LoginExpiredWhileSending]
         .map(|problem| ErrorPage::new(&problem, reference).keeping("/records", typed.into_iter()));
-    outside.into_iter().chain(inside).chain([hostile]).chain(kept).collect()
+    outside.into_iter().chain(login_errors()).chain(inside).chain([hostile]).chain(kept).collect()
+}
+
+/// Every problem of a login, for somebody who asked for nothing in particular, for acme, to leave
+/// globex for acme, and for what breaks out of pages.
+fn login_errors() -> Vec<ErrorPage> {
+    let return_to = || ReturnPath::parse("/records?a=b&c=zzq").unwrap();
+    let acme = LoginWish {
+        organization: Some("acme".into()),
+        return_to: return_to(),
+        ..LoginWish::default()
+    };
+    let switch = LoginWish { instead_of: Some("globex".into()), ..acme.clone() };
+    let hostile = LoginWish {
+        organization: Some(ATTRIBUTE.into()),
+        invitation: Some(SCRIPT.into()),
+        instead_of: Some(SCRIPT.into()),
+        ..acme.clone()
+    };
+    let wishes = [LoginWish::default(), acme, switch, hostile];
+    let page = |problem, wish| {
+        ErrorPage::new(&Problem::Login(problem), "4bf92f3577b34da6a3ce929d0e0e4736")
+            .going_on(problem, wish)
+    };
+    LoginProblem::ALL
+        .iter()
+        .flat_map(|problem| wishes.iter().map(|wish| page(*problem, wish)))
+        .collect()
+}
+
+pub(super) fn switches() -> Vec<Switch> {
+    let choice = Switch {
+        chrome: chrome(),
+        reason: SwitchReason::Choice,
+        organization: String::new(),
+        is_named: false,
+        invitation: None,
+        return_to: "/records".into(),
+        is_stale: false,
+    };
+    let link = Switch {
+        reason: SwitchReason::Link,
+        organization: "globex".into(),
+        is_named: true,
+        ..choice.clone()
+    };
+    let unnamed = Switch {
+        organization: "org_globex000000000".into(),
+        is_named: false,
+        invitation: Some("Wk3-ticket".into()),
+        reason: SwitchReason::Invitation,
+        ..link.clone()
+    };
+    let hostile = Switch {
+        chrome: hostile_chrome(),
+        organization: ATTRIBUTE.into(),
+        invitation: Some(SCRIPT.into()),
+        return_to: ATTRIBUTE.into(),
+        ..link.clone()
+    };
+    vec![
+        Switch { is_stale: true, ..choice.clone() },
+        choice,
+        Switch { reason: SwitchReason::InvitationHere, ..unnamed.clone() },
+        Switch { reason: SwitchReason::Choice, ..hostile.clone() },
+        link,
+        unnamed,
+        hostile,
+    ]
 }

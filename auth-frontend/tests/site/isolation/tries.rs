@@ -39,7 +39,9 @@ fn token_form(token: &str) -> Vec<(String, String)> {
 pub(crate) fn entry(route: &Route, own: &Loot, other: &Loot) -> Option<Entry> {
     let record = |id: &str, status| get(format!("/records/{id}"), status);
     let page = |path: &str, token: &str, status| get(format!("{path}?page_token={token}"), status);
-    let login = |organization: &str| get(format!("/auth/login?organization={organization}"), 303);
+    let login = |organization: &str, status| {
+        get(format!("/auth/login?organization={organization}"), status)
+    };
     let (own, foreign) = match (route.method, route.path) {
         ("GET", "/") => {
             (get("/", 303), vec![get(format!("/?return_to=%2Frecords%2F{}", other.record_id), 303)])
@@ -85,8 +87,19 @@ pub(crate) fn entry(route: &Route, own: &Loot, other: &Loot) -> Option<Entry> {
                 page("/audit", &other.record_id, 400),
             ],
         ),
-        // The provider says whether somebody is a member.
-        ("GET", "/auth/login") => (login(&own.organization), vec![login(&other.organization)]),
+        // Nobody is switched by a link, and the provider says whether somebody is a member.
+        ("GET", "/auth/login") => {
+            (login(&own.organization, 303), vec![login(&other.organization, 200)])
+        }
+        ("GET", "/auth/switch") => (
+            get("/auth/switch", 200),
+            vec![get(format!("/auth/switch?organization={}", other.organization), 200)],
+        ),
+        // One's own token would end the session.
+        ("POST", "/auth/switch") => (
+            post("/auth/switch", token_form(""), 403),
+            vec![post("/auth/switch", token_form(&other.csrf_token), 403)],
+        ),
         ("GET", "/auth/callback") => {
             (get("/auth/callback?code=x&state=y", 400), vec![get(&*other.callback, 400)])
         }

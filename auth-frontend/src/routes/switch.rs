@@ -1,0 +1,112 @@
+//! From one organization to another: ends the session here and begins a login there, which asks for
+//! no password where the provider still knows the person.
+
+use std::sync::Arc;
+
+use axum::{
+    Extension,
+    extract::{Request, State},
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Redirect, Response},
+};
+
+use crate::{
+    csrf,
+    error::Error,
+    login_attempt::LoginWish,
+    oidc,
+    pages::{Switch, SwitchReason},
+    present, sent_form,
+    session::{Reason, Session},
+    site::Site,
+    visit::{SignedIn, Visit},
+};
+
+use super::{
+    MaybeQuery,
+    login::{self, LoginQuery},
+    parsed,
+};
+
+/// `GET /auth/switch`
+///
+/// # Errors
+/// [`Error::Login`], [`Error::Unauthenticated`] and [`Error::Invalid`].
+pub(crate) async fn ask(
+    State(site): State<Arc<Site>>,
+    person: SignedIn,
+    query: MaybeQuery<LoginQuery>,
+) -> Result<Html<String>, Error> {
+    let wish = parsed(query)?.wish()?;
+    site.show(&page(person.session(), wish, SwitchReason::Choice))
+}
+
+/// `POST /auth/switch`
+///
+/// The login begins before the session ends: while the provider is down, people stay where they
+/// are. The provider is not logged out of, or it would ask for the password.
+///
+/// # Errors
+/// [`Error::ForeignForm`], [`Error::Login`], [`Error::Invalid`], and [`Error::Unavailable`] where
+/// the session may still be there.
+pub(crate) async fn switch(
+    State(site): State<Arc<Site>>,
+    Extension(visit): Extension<Arc<Visit>>,
+    request: Request,
+) -> Result<Response, Error> {
+    let headers = request.headers().clone();
+    let (person, inputs) = sent_form::read(request, &site).await?;
+    let mut wish = LoginQuery::sent(&inputs).wish()?;
+    let Some(person) = person else {
+        // The session has ended by itself, and what is left to do is to log in.
+        return login::begin(&site, &visit, &headers, wish).await;
+    };
+    let session = person.session();
+    if !session.is_form_token(inputs.get(csrf::TOKEN_INPUT)) {
+        // They may be somewhere else by now than the page said.
+        let page = Switch { is_stale: true, ..page(session, wish, SwitchReason::Choice) };
+        return Ok((StatusCode::FORBIDDEN, site.show(&page)?).into_response());
+    }
+    let is_here = wish.organization.as_deref().is_some_and(|asked| is_in(session, asked));
+    if is_here && wish.invitation.is_none() {
+        return Ok(Redirect::to(wish.return_to.as_str()).into_response());
+    }
+    wish.instead_of = Some(session.person().organization_name.clone());
+    let mut response = login::begin(&site, &visit, &headers, wish).await?;
+    visit.deadline().bound(site.sessions.end(session, Reason::Switched)).await?;
+    response.headers_mut().append(header::SET_COOKIE, site.sessions.forget());
+    Ok(response)
+}
+
+/// What a link with this wish does for somebody who is logged in: it leads on to where it points
+/// in their own organization, and asks them before it leads to another. Nobody is moved by a link.
+pub(super) fn follow(site: &Site, session: &Session, wish: LoginWish) -> Result<Response, Error> {
+    let is_here = wish.organization.as_deref().map(|asked| is_in(session, asked));
+    let reason = match (&wish.invitation, is_here) {
+        (None, None | Some(true)) => {
+            return Ok(Redirect::to(wish.return_to.as_str()).into_response());
+        }
+        (None, Some(false)) => SwitchReason::Link,
+        (Some(_), None | Some(false)) => SwitchReason::Invitation,
+        (Some(_), Some(true)) => SwitchReason::InvitationHere,
+    };
+    Ok(site.show(&page(session, wish, reason))?.into_response())
+}
+
+fn is_in(session: &Session, asked: &str) -> bool {
+    let person = session.person();
+    oidc::is_meant(asked, &person.organization_id, Some(&person.organization_name))
+}
+
+fn page(session: &Session, wish: LoginWish, reason: SwitchReason) -> Switch {
+    let organization = wish.organization.unwrap_or_default();
+    Switch {
+        chrome: present::chrome(session),
+        reason,
+        is_named: !organization.is_empty() && !oidc::is_id(&organization),
+        organization,
+        invitation: wish.invitation,
+        return_to: wish.return_to.into(),
+        is_stale: false,
+    }
+}
