@@ -110,8 +110,7 @@ impl LoginProblem {
         match (self, asked) {
             (Self::NotAMember, Some(asked)) => {
                 return format!(
-                    "Your password is right, but the account that you used does not belong to \
-                     “{asked}”, or no longer does."
+                    "The account that you used does not belong to “{asked}”, or no longer does."
                 );
             }
             (Self::WrongOrganization, Some(asked)) => {
@@ -126,8 +125,8 @@ impl LoginProblem {
                 );
             }
             (Self::NotAMember, None) => {
-                "Your password is right, but the account that you used does not belong to the \
-                 organization that you chose, or no longer does."
+                "The account that you used does not belong to the organization that you chose, or \
+                 no longer does."
             }
             (Self::WrongOrganization, None) => {
                 "The login came back for another organization than you asked for. So that nothing \

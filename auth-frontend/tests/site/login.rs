@@ -256,7 +256,7 @@ async fn each_refusal_of_the_provider_has_its_page_and_keeps_what_was_asked_for(
 
 #[tokio::test]
 async fn a_login_left_open_for_an_hour_is_begun_again_with_all_that_was_asked_for() {
-    let secret = "a secret of the tests, 32 letters or more";
+    let secret = "a secret of the tests with 32 letters or more";
     let app = TestApp::start_with(&[("AUTH0_SECRET", secret)]).await;
     let mut browser = app.browser();
     let page = browser.begin_login("acme", "/records/new").await;

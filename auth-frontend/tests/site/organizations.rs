@@ -16,7 +16,7 @@ async fn every_page_of_who_is_logged_in_says_which_organization_and_how_to_switc
     let app = TestApp::start().await;
     let mut ada = app.logged_in("acme-admin", "acme").await;
 
-    for path in ["/home", "/records", "/records/new", "/audit", "/nowhere", "/auth/switch"] {
+    for path in ["/home", "/records", "/records/new", "/audit", "/records/x", "/auth/switch"] {
         let page = ada.get(path).await;
         page.assert_shows("Organization: </span><bdi>acme</bdi>");
         assert!(page.link("Switch").starts_with("/auth/switch"), "{path}");
