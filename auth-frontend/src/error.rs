@@ -14,6 +14,7 @@ use crate::{
     login_attempt::LoginWish,
     pages::{LoginProblem, Problem},
     records_client::RecordsError,
+    return_path::ReturnPath,
     session::StoreError,
 };
 
