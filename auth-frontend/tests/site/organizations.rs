@@ -228,7 +228,7 @@ async fn an_invitation_to_the_same_organization_may_be_for_another_account() {
 
     let page = ada.get(&link).await;
     page.assert_shows("You are in <bdi>acme</bdi> already");
-    assert_eq!(page.link("Stay logged in"), "/home");
+    assert_eq!(page.link("Go on as <bdi>Ada Admin"), "/home");
     let form = page.hidden_inputs("/auth/switch");
     let begun = ada.post_form("/auth/switch", &form).await;
     let password = ada.follow(begun).await;

@@ -101,7 +101,8 @@ pub(crate) fn entry(route: &Route, own: &Loot, other: &Loot) -> Option<Entry> {
             vec![post("/auth/switch", token_form(&other.csrf_token), 403)],
         ),
         ("GET", "/auth/callback") => {
-            (get("/auth/callback?code=x&state=y", 400), vec![get(&*other.callback, 400)])
+            // Of no login of this browser, which is logged in already and led home.
+            (get("/auth/callback?code=x&state=y", 303), vec![get(&*other.callback, 303)])
         }
         // One's own token would end it all.
         ("POST", "/auth/logout") => (
