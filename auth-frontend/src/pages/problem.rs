@@ -112,7 +112,6 @@ impl Problem {
         }
     }
 
-    #[expect(clippy::too_many_lines, reason = "a sentence for each problem, in one place")]
     pub(super) fn explanation(&self) -> String {
         match self {
             Self::BadRequest => "The address or the form that reached us is incomplete or damaged.",
