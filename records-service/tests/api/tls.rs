@@ -275,3 +275,25 @@ async fn no_process_starts_in_plain_text_by_mistake_or_with_a_key_that_is_not_it
         "{with_another_key}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn preflight_looks_at_the_certificates() {
+    let app = TestApp::start().await;
+    let (folder, ours) = (tempfile::tempdir().unwrap(), Authority::new("ours"));
+    let (_, other_key) = ours.issue(&[NAME]).write(folder.path(), "other").unwrap();
+    let served = command(&app, &ours.issue(&[NAME]), &folder);
+    let variables: Vec<_> =
+        served.get_envs().filter_map(|(name, value)| Some((name, value?))).collect();
+    let finding = |command: &mut Command| {
+        let printed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+        let line = printed.lines().find(|line| line.starts_with("certificates"));
+        line.unwrap_or_else(|| panic!("{printed}")).to_owned()
+    };
+
+    let mut preflight = app.command("preflight");
+    let good = finding(preflight.arg("serve").envs(variables));
+    let bad = finding(preflight.env("GRPC_TLS_KEY", other_key));
+
+    assert!(good.contains("  ok"), "{good}");
+    assert!(bad.contains("wrong") && bad.contains("cannot be used together"), "{bad}");
+}
