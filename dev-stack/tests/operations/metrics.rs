@@ -169,6 +169,9 @@ async fn use_everything(stack: &Stack) -> Vec<String> {
     let home = ada.get("/home").await;
     let logged_out = ada.post("/auth/logout", &home.hidden_inputs("/auth/logout")).await;
     assert_eq!(logged_out.status, 303, "{logged_out:?}");
+    let forged = [("logout_token".to_owned(), "forged".to_owned())].into();
+    let refused = ada.post("/auth/backchannel-logout", &forged).await;
+    assert_eq!(refused.status, 400, "{refused:?}");
     let record_id = path.rsplit('/').next().unwrap().to_owned();
     let private = ["org_", samples::ACME, "acme", "Acme", "Ada", "A title to keep", "auth0|"];
     private.map(ToOwned::to_owned).into_iter().chain([record_id]).collect()
