@@ -36,6 +36,7 @@ fn token_form(token: &str) -> Vec<(String, String)> {
 }
 
 /// The entry of a route, for somebody who has `own` and has got hold of `other`.
+#[expect(clippy::too_many_lines, reason = "an entry for each route, in one table")]
 pub(crate) fn entry(route: &Route, own: &Loot, other: &Loot) -> Option<Entry> {
     let record = |id: &str, status| get(format!("/records/{id}"), status);
     let page = |path: &str, token: &str, status| get(format!("{path}?page_token={token}"), status);
