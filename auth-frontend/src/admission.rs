@@ -25,10 +25,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{error::Error, form_body, sent_form, site::Site, visit};
 
 /// The bytes of all forms together, arriving and being worked on: some thousands as people send
-/// them, 64 of the largest. What has arrived counts, not what is said to come, and a form on its way
+/// them, 32 of the largest. What has arrived counts, not what is said to come, and a form on its way
 /// counts here and not among the requests: else some slow senders could keep everybody from saving
 /// or even from reading.
-const FORM_KIBIBYTES: u32 = 64 * 1024;
+const FORM_KIBIBYTES: u32 = 32 * 1024;
 
 /// Lets requests in.
 pub(crate) struct Admission {
@@ -71,7 +71,7 @@ impl Admission {
         );
         registry.register(
             "http_server_requests_shed",
-            "Requests answered 503 because as many were in flight as may be",
+            "Requests answered 503 because there was no room for them",
             admission.shed.clone(),
         );
         admission
@@ -98,7 +98,8 @@ impl Admission {
         Ok(())
     }
 
-    fn refuse(&self) -> Error {
+    /// The answer to a request that there is no room for.
+    pub(crate) fn refuse(&self) -> Error {
         self.shed.inc();
         Error::Busy
     }
@@ -120,6 +121,7 @@ pub(crate) async fn admit(
     }
     let mut room = site.admission.room();
     let form = form_body::arrive(body, |length| site.admission.extend(&mut room, length)).await?;
+    visit.occupy(room);
     let _admitted = site.admission.enter().inspect_err(|_| {
         // It is not lost on whom we refuse; whether it is a form at all matters no more.
         let _ = sent_form::receive(&parts, &form, &site, &visit);

@@ -74,7 +74,7 @@ pub async fn bind(config: Config) -> Result<App, StartError> {
     let open = connections(&mut registry);
     let readiness = Readiness::default();
     Ok(App {
-        server: Server::new(ops::bind(address)?, routes(site), open),
+        server: Server::new(ops::bind_for_many(address)?, routes(site), open),
         ops: OpsPort::bind(ops_address, readiness.clone(), registry)?,
         readiness,
         shutdown_pause,

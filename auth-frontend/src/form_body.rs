@@ -23,8 +23,9 @@ const INPUT_LIMIT: usize = 500;
 /// The longest name of an input, in bytes: that of a DynamoDB attribute in a map, far beyond any
 /// field of a form.
 const NAME_LIMIT: usize = 255;
-/// The most that an error page repeats, in bytes, so that a form can be sent again.
-const RESEND_LIMIT: usize = 256 * 1024;
+/// The most that a page repeats of what was typed, in bytes, so that it can be sent again: more than
+/// the record of 128 KiB that is the largest to be saved. Escaped, each may be six.
+const REPEAT_LIMIT: usize = 160 * 1024;
 
 /// The inputs of a form by name, each once.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -74,10 +75,10 @@ impl Inputs {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Whether they are few enough for an error page to repeat them.
+    /// Whether they are few enough for a page to repeat them.
     #[must_use]
     pub(crate) fn may_be_repeated(&self) -> bool {
-        self.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= RESEND_LIMIT
+        self.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= REPEAT_LIMIT
     }
 
     /// All inputs, ordered by name.

@@ -31,6 +31,7 @@ mod sent_form;
 mod server;
 mod session;
 mod site;
+mod untaken;
 mod visit;
 
 pub use preflight::preflight;

@@ -71,6 +71,8 @@ pub(crate) async fn read(
     let body = body.map_err(|error| Error::Internal(Box::new(error)))?;
     let visit = visit::of(&parts)?;
     let inputs = receive(&parts, &body, site, &visit)?;
+    // From now on it is there once, and not twice.
+    drop(body);
     let person = SignedIn::find(site, &parts.headers, &visit).await?;
     Ok((person, inputs))
 }

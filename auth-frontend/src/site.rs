@@ -22,6 +22,7 @@ use crate::{
     pages::{Pages, RenderError},
     records_client::{ClientError, RecordsClient},
     session::{SessionStore, Sessions},
+    untaken::Untaken,
 };
 
 /// What all requests share.
@@ -34,6 +35,8 @@ pub(crate) struct Site {
     pub metrics: Metrics,
     /// The templates.
     pub pages: Pages,
+    /// The pages on their way.
+    pub untaken: Untaken,
     /// Who is logged in.
     pub sessions: Sessions,
     /// Who is logging in.
@@ -111,6 +114,7 @@ impl Site {
             ),
             metrics: Metrics::register(registry),
             pages: Pages::compile()?,
+            untaken: Untaken::new(registry),
             sessions,
             attempts,
             oidc: Oidc::new(settings, verifier, http, fetches),

@@ -13,15 +13,17 @@ use axum::{
     middleware::Next,
     response::{Html, IntoResponse, Redirect, Response},
 };
+use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use service_kit::trace::{self, Span, TraceContext};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     deadline::Deadline,
     error::Error,
     form_body::Inputs,
     metrics::method_name,
-    pages::{ErrorPage, Page, Problem},
+    pages::{ErrorPage, Page, Problem, RenderError},
     present,
     records_client::OnBehalfOf,
     return_path::ReturnPath,
@@ -46,12 +48,14 @@ pub(crate) struct Visit {
     deadline: OnceLock<Deadline>,
     session: OnceLock<Arc<Session>>,
     sent: OnceLock<Arc<Inputs>>,
+    room: OnceLock<OwnedSemaphorePermit>,
 }
 
 impl Visit {
     fn new(trace: TraceContext) -> Self {
-        let (deadline, session, sent) = <(OnceLock<_>, OnceLock<_>, OnceLock<_>)>::default();
-        Self { trace, deadline, session, sent }
+        let (deadline, session) = <(OnceLock<_>, OnceLock<_>)>::default();
+        let (sent, room) = <(OnceLock<_>, OnceLock<_>)>::default();
+        Self { trace, deadline, session, sent, room }
     }
 
     /// What the request is called in the log.
@@ -70,6 +74,11 @@ impl Visit {
     pub(crate) fn keep(&self, inputs: Arc<Inputs>) {
         // A request has one form.
         let _ = self.sent.set(inputs);
+    }
+
+    /// Keeps the room of the form that was sent for as long as it may be repeated.
+    pub(crate) fn occupy(&self, room: OwnedSemaphorePermit) {
+        let _ = self.room.set(room);
     }
 }
 
@@ -289,18 +298,17 @@ impl Site {
         } {
             page = page.returning_to(return_to.as_str());
         }
-        if let (Some(inputs), Some(path)) = (visit.sent.get(), asked.path())
-            && inputs.may_be_repeated()
-        {
-            page = page.keeping(path.as_str(), inputs.iter());
-        }
         let is_over = matches!(error, Error::TokenRefused(_));
         if let Some(session) = visit.session.get().filter(|_| !is_over) {
             page = page.within(present::chrome(session));
         }
         let status =
             StatusCode::from_u16(problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = match self.pages.render(&page) {
+        let repeating = visit.sent.get().zip(asked.path());
+        let repeating = repeating
+            .filter(|(inputs, _)| inputs.may_be_repeated())
+            .and_then(|(inputs, path)| page.repeating(path.as_str(), inputs.iter()));
+        let mut response = match self.html_of(&page, repeating, visit) {
             Ok(html) => (status, Html(html)).into_response(),
             Err(error) => {
                 tracing::error!(trace_id = reference, %error, "cannot render the error page");
@@ -317,12 +325,34 @@ impl Site {
         response
     }
 
+    /// An error page: the one that repeats what was typed where there is one and room for it, else
+    /// the one that does not, which is small and so takes none.
+    fn html_of(
+        &self,
+        page: &ErrorPage,
+        repeating: Option<ErrorPage>,
+        visit: &Visit,
+    ) -> Result<Bytes, RenderError> {
+        if let Some(repeating) = repeating {
+            let html = self.pages.render(&repeating)?;
+            // Anybody can send what looks like somebody's form.
+            let is_known = visit.session.get().is_some();
+            let held = if is_known { self.untaken.page(html) } else { self.untaken.repeated(html) };
+            if let Some(held) = held {
+                return Ok(held);
+            }
+        }
+        self.pages.render(page).map(Bytes::from)
+    }
+
     /// The answer that shows a page.
     ///
     /// # Errors
-    /// [`Error::Internal`] where template and page do not fit, which the tests rule out.
-    pub(crate) fn show(&self, page: &impl Page) -> Result<Html<String>, Error> {
-        self.pages.render(page).map(Html).map_err(|error| Error::Internal(Box::new(error)))
+    /// [`Error::Busy`] where too many pages wait to be taken, and [`Error::Internal`] where template
+    /// and page do not fit, which the tests rule out.
+    pub(crate) fn show(&self, page: &impl Page) -> Result<Html<Bytes>, Error> {
+        let html = self.pages.render(page).map_err(|error| Error::Internal(Box::new(error)))?;
+        self.untaken.page(html).map(Html).ok_or_else(|| self.admission.refuse())
     }
 }
 

@@ -107,21 +107,20 @@ impl ErrorPage {
         self
     }
 
-    /// The same with the form that was sent to `path`, to be sent again. It changes nothing where
-    /// that would not help.
+    /// The same with the form that was sent to `path`, to be sent again; `None` where that would not
+    /// help.
     #[must_use]
-    pub(crate) fn keeping<'a>(
-        mut self,
+    pub(crate) fn repeating<'a>(
+        &self,
         path: &str,
         inputs: impl Iterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        if self.may_pass {
-            let inputs =
-                inputs.map(|(name, value)| SentInput { name: name.into(), value: value.into() });
-            self.resend =
-                Some(Resend { path: path.to_owned(), inputs: inputs.collect(), note: KEPT });
-        }
-        self
+    ) -> Option<Self> {
+        let inputs =
+            inputs.map(|(name, value)| SentInput { name: name.into(), value: value.into() });
+        self.may_pass.then(|| {
+            let resend = Resend { path: path.to_owned(), inputs: inputs.collect(), note: KEPT };
+            Self { resend: Some(resend), ..self.clone() }
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Html};
+use bytes::Bytes;
 
 use crate::{
     error::Error,
@@ -23,7 +24,7 @@ pub(crate) async fn trail(
     State(site): State<Arc<Site>>,
     person: SignedIn,
     query: MaybeQuery<ListQuery>,
-) -> Result<Html<String>, Error> {
+) -> Result<Html<Bytes>, Error> {
     let ListQuery { page_token } = parsed(query)?;
     let session = person.with(permission::READ_AUDIT)?;
     let caller = person.caller();

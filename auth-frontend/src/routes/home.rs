@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
+use bytes::Bytes;
 use serde::Deserialize;
 use service_kit::telemetry::Chain;
 
@@ -21,7 +22,7 @@ use crate::{
     visit::SignedIn,
 };
 
-use super::{MaybeQuery, parsed};
+use super::{MaybeQuery, login::is_no_organization, parsed};
 
 /// How many records Home shows.
 const LATEST: i32 = 5;
@@ -62,7 +63,10 @@ pub(crate) async fn start(
         return_to.as_ref().map(|_| Notice::LoginNeeded)
     };
     let page = Login {
-        organization: query.organization.unwrap_or_default(),
+        organization: query
+            .organization
+            .filter(|name| !is_no_organization(name))
+            .unwrap_or_default(),
         notice,
         return_to: return_to.map(String::from),
     };
@@ -80,7 +84,7 @@ pub(crate) async fn start(
 pub(crate) async fn home(
     State(site): State<Arc<Site>>,
     person: SignedIn,
-) -> Result<Html<String>, Error> {
+) -> Result<Html<Bytes>, Error> {
     let latest = if person.session().has(permission::READ_RECORDS) {
         match latest(&site, &person.in_a_hurry(PATIENCE)).await {
             Ok(latest) => Some(latest),

@@ -117,7 +117,8 @@ impl LoginQuery {
     }
 }
 
-fn is_no_organization(name: &str) -> bool {
+/// Whether no organization can be called this.
+pub(super) fn is_no_organization(name: &str) -> bool {
     name.chars().count() > ORGANIZATION_LIMIT || name.chars().any(char::is_control)
 }
 

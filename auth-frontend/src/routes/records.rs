@@ -7,6 +7,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
+use bytes::Bytes;
 use records_proto::v1::{Form, Record};
 use uuid::Uuid;
 
@@ -38,7 +39,7 @@ pub(crate) async fn list(
     State(site): State<Arc<Site>>,
     person: SignedIn,
     query: MaybeQuery<ListQuery>,
-) -> Result<Html<String>, Error> {
+) -> Result<Html<Bytes>, Error> {
     let ListQuery { page_token } = parsed(query)?;
     let session = person.with(permission::READ_RECORDS)?;
     let caller = person.caller();
@@ -181,12 +182,17 @@ struct Filled {
 }
 
 impl Filled {
+    /// # Errors
+    /// [`Error::TooLarge`] where there is more than a page repeats, and those of [`Site::show`].
     fn show(
         mut self,
         site: &Site,
         person: &SignedIn,
         status: StatusCode,
     ) -> Result<Response, Error> {
+        if !self.inputs.may_be_repeated() {
+            return Err(Error::TooLarge);
+        }
         let mut request_id = self.inputs.get(record_form::REQUEST_ID_INPUT).map(ToOwned::to_owned);
         for violation in self.violations.iter_mut().filter(|v| v.path == "request_id") {
             violation.path.clear();

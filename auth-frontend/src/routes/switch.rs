@@ -9,6 +9,7 @@ use axum::{
     http::{StatusCode, header},
     response::{Html, IntoResponse, Redirect, Response},
 };
+use bytes::Bytes;
 
 use crate::{
     csrf,
@@ -36,7 +37,7 @@ pub(crate) async fn ask(
     State(site): State<Arc<Site>>,
     person: SignedIn,
     query: MaybeQuery<LoginQuery>,
-) -> Result<Html<String>, Error> {
+) -> Result<Html<Bytes>, Error> {
     let wish = parsed(query)?.wish()?;
     site.show(&page(person.session(), wish, SwitchReason::Choice))
 }

@@ -25,3 +25,4 @@ mod rights;
 mod sessions;
 mod statuses;
 mod tls;
+mod untaken;

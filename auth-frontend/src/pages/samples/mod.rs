@@ -225,8 +225,9 @@ pub(super) fn errors() -> Vec<ErrorPage> {
     let inside = inside.map(|problem| ErrorPage::new(&problem, reference).within(chrome()));
     let hostile = ErrorPage::new(&Problem::Internal, ATTRIBUTE).within(hostile_chrome());
     let typed = [("title", ATTRIBUTE), (ATTRIBUTE, SCRIPT)];
-    let kept = [Problem::Unavailable, Problem::LoginExpiredWhileSending]
-        .map(|problem| ErrorPage::new(&problem, reference).keeping("/records", typed.into_iter()));
+    let kept = [Problem::Unavailable, Problem::LoginExpiredWhileSending].map(|problem| {
+        ErrorPage::new(&problem, reference).repeating("/records", typed.into_iter()).unwrap()
+    });
     outside.into_iter().chain(login_errors()).chain(inside).chain([hostile]).chain(kept).collect()
 }
 
