@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, fs, path::Path};
 
 use aws_sdk_dynamodb::{
     operation::{
@@ -323,4 +323,45 @@ fn scans_partiql_and_all_other_operations_are_stopped_whoever_asks() {
             assert_eq!(guard().check(input, duty.as_ref()), Err(Stop::Operation), "{input:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn what_is_spawned_in_the_course_of_a_call_is_done_in_nobodys_name() {
+    let current = || DUTY.try_with(Clone::clone).ok();
+    let work = async {
+        let here = current();
+        let spawned = tokio::spawn(async move { DUTY.try_with(Clone::clone).ok() }).await.unwrap();
+        (here, spawned)
+    };
+
+    let (here, spawned) = acme().during(work).await;
+
+    assert_eq!((here, spawned, current()), (Some(acme()), None, None));
+}
+
+/// The files below a folder that make a client of DynamoDB.
+fn makers(folder: &Path, root: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            makers(&path, root, found);
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        let makes = ["Client::new(", "Client::from_conf("].iter().any(|it| source.contains(it));
+        if makes && source.contains("aws_sdk_dynamodb") && !path.ends_with("guard/tests.rs") {
+            found.push(path.strip_prefix(root).unwrap().display().to_string());
+        }
+    }
+}
+
+#[test]
+fn no_client_of_dynamodb_goes_without_the_guard_but_that_of_provision() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+
+    makers(&root, &root, &mut found);
+
+    found.sort_unstable();
+    assert_eq!(found, ["store/mod.rs", "store/tables.rs"]);
 }
