@@ -159,6 +159,17 @@ impl LoginAttempts {
         Ok(attempt)
     }
 
+    /// What was asked for by the newest of this browser's attempts that have not come back.
+    #[must_use]
+    pub(crate) fn last_wish(&self, headers: &HeaderMap) -> Option<LoginWish> {
+        let prefix = self.security.name(COOKIE_PREFIX);
+        cookies::with_prefix(headers, &prefix)
+            .into_iter()
+            .filter_map(|(id, value)| self.open(id, value))
+            .max_by_key(|attempt| attempt.expires_at)
+            .map(|attempt| attempt.wish)
+    }
+
     /// The `Set-Cookie` value that ends the attempt with `state`, so that it is finished once only.
     /// `None` where the state is none of ours.
     #[must_use]

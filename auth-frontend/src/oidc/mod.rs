@@ -258,6 +258,12 @@ impl Oidc {
         })
     }
 
+    /// Whether this is the provider's name for itself.
+    #[must_use]
+    pub(crate) fn is_issuer(&self, name: &str) -> bool {
+        name == self.issuer.as_str()
+    }
+
     /// What the provider says with a logout token.
     ///
     /// # Errors

@@ -38,6 +38,9 @@ pub(crate) struct LoginQuery {
     invitation: Option<String>,
     return_to: Option<String>,
     prompt: Option<String>,
+    /// The provider, where it is that who sends the person here (OpenID Connect Core §4). Auth0
+    /// does so when a login was left open there for too long.
+    iss: Option<String>,
 }
 
 /// `GET /auth/login`
@@ -52,7 +55,16 @@ pub(crate) async fn login(
     headers: HeaderMap,
     query: MaybeQuery<LoginQuery>,
 ) -> Result<Response, Error> {
-    let wish = parsed(query)?.wish()?;
+    let query = parsed(query)?;
+    let is_sent_back = query.iss.as_deref().is_some_and(|iss| site.oidc.is_issuer(iss));
+    let mut wish = query.wish()?;
+    // The provider does not know what was asked for, and their browser does.
+    if is_sent_back
+        && wish == LoginWish::default()
+        && let Some(last) = site.attempts.last_wish(&headers)
+    {
+        wish = last;
+    }
     match person {
         Some(person) => switch::follow(&site, person.session(), wish),
         None => begin(&site, &visit, &headers, wish).await,
@@ -91,6 +103,7 @@ impl LoginQuery {
             invitation: input("invitation"),
             return_to: input("return_to"),
             prompt: None,
+            iss: None,
         }
     }
 

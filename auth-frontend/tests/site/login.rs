@@ -273,6 +273,29 @@ async fn a_login_left_open_for_an_hour_is_begun_again_with_all_that_was_asked_fo
 }
 
 #[tokio::test]
+async fn a_login_that_the_provider_has_forgotten_begins_again_with_all_that_was_asked_for() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let page = browser.begin_login("acme", "/records/new").await;
+    let elsewhere = "/auth/login?iss=https%3A%2F%2Fevil.example%2F";
+
+    let gone = browser.get(page.url.join("/u/login?state=gone").unwrap().as_str()).await;
+    let begun = browser.get(&gone.link("Start again at Org Records")).await;
+    let asked = begun.location_query();
+    let page = browser.follow(begun).await;
+    let page = browser.fill_in_password(&page, "acme-editor").await;
+    let landed = browser.follow(page).await;
+    let by_another = browser.clone().get(elsewhere).await;
+    let of_nobody = app.browser().get(elsewhere).await;
+
+    gone.assert_shows("This login is no longer open");
+    assert_eq!(asked["organization"], "acme");
+    assert_eq!((landed.status, landed.path()), (200, "/records/new"));
+    assert_eq!((by_another.status, by_another.location()), (303, "/home"));
+    assert!(!of_nobody.location_query().contains_key("organization"));
+}
+
+#[tokio::test]
 async fn who_is_not_a_member_gets_in_with_another_account_though_the_provider_knows_the_first() {
     let app = TestApp::start().await;
     let mut browser = app.browser();

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use super::tenant::Tenant;
+use super::{http::with_query, tenant::Tenant};
 
 /// No `form-action`: browsers hold it against the redirect to the application too.
 const POLICY: &str =
@@ -176,7 +176,8 @@ pub(super) fn no_transaction(tenant: &Tenant) -> Response {
         .to_owned();
     for client in &tenant.options.web_clients {
         body.push_str(r#"<p><a href=""#);
-        body.push_str(&Escaped(&client.login_url).to_string());
+        let begin = with_query(&client.login_url, &[("iss", Some(&tenant.issuer))]);
+        body.push_str(&Escaped(&begin).to_string());
         body.push_str(r#"">Start again at "#);
         body.push_str(&Escaped(&client.name).to_string());
         body.push_str("</a></p>");
