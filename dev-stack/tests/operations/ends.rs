@@ -30,7 +30,7 @@ async fn services_that_start_while_auth0_is_silent_say_so_and_work_once_it_is_ba
 
     let call = caller.list().await;
     let page = ada.get("/records").await;
-    let begun = ada.get("/auth/login?organization=acme").await;
+    let begun = browser().get("/auth/login?organization=acme").await;
     proxy.heal();
 
     assert_names_a_passing_fault(&call.result.unwrap_err());
