@@ -157,7 +157,7 @@ impl Problem {
             Self::TooOften(seconds) => {
                 return format!(
                     "More came from you, or from others on the same connection or in the same \
-                     organization, than we take in a minute. We have not begun with this. Wait {} \
+                     organization, than we take in so short a time. We have not begun with this. Wait {} \
                      before you ask again.",
                     in_words(*seconds)
                 );
