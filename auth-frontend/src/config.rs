@@ -36,7 +36,7 @@ Environment (each variable marked * must be set; a secret NAME may be a file nam
   DEFAULT_PERMISSIONS     for access tokens without permissions [records:read records:create]
   LOGIN_ORIGINS           further origins that a login or logout passes through, such as that of an
                           enterprise identity provider, separated by spaces
-  RECORDS_SERVICE_URL   * records-service, such as http://localhost:50051; https for TLS. Several
+  RECORDS_SERVICE_URL   * records-service, such as https://localhost:50051. Several
                           are separated by commas; every address of a host name is a replica
   RECORDS_SERVICE_CA      PEM file of the authority of its certificates [the machine's]
   RECORDS_SERVICE_CLIENT_CERT, RECORDS_SERVICE_CLIENT_KEY

@@ -8,7 +8,7 @@ use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Query, Request, State},
-    http::Uri,
+    http::{HeaderMap, Uri},
     middleware::Next,
     response::Response,
 };
@@ -37,7 +37,7 @@ impl LoginLimit {
         let refused = Counter::default();
         registry.register(
             "http_server_requests_limited",
-            "Requests of a login or logout answered 429 because too many came from one address",
+            "Requests of a login answered 429 because too many came from one address",
             refused.clone(),
         );
         let quota = Quota::per_minute(per_minute);
@@ -68,6 +68,9 @@ pub(crate) async fn limit(
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
+    if is_asked_in_the_background(request.headers()) {
+        return Err(Error::Invalid("a page of another site asks for a login in the background"));
+    }
     let limit = &site.login_limit;
     let client = ClientAddress::of(peer.ip(), request.headers(), limit.proxies);
     limit.enter(client).map_err(|seconds| Error::TooManyLogins {
@@ -75,6 +78,13 @@ pub(crate) async fn limit(
         return_to: return_path(request.uri()).unwrap_or_else(ReturnPath::home),
     })?;
     Ok(next.run(request).await)
+}
+
+/// Whether a page of another site asks without its reader having gone here. Nobody logs in like that,
+/// and it would count against all who share an address with them.
+fn is_asked_in_the_background(headers: &HeaderMap) -> bool {
+    let says = |name, value: &str| headers.get(name).is_some_and(|header| header == value);
+    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
 }
 
 #[derive(Deserialize)]

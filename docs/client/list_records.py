@@ -18,8 +18,8 @@ import grpc
 from records.v1 import actor_pb2, records_service_pb2, records_service_pb2_grpc
 
 # Replicas come and go: spread calls over all addresses of the name, and send again what one of
-# them could not take, or what was too much at once. Each call, with all its attempts, has five
-# seconds.
+# them could not take. Each call, with all its attempts, has five seconds. What was too much at
+# once (RESOURCE_EXHAUSTED) is not sent again here: it says itself when to come back.
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -31,7 +31,7 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.5s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
     ],
@@ -72,9 +72,13 @@ def pem(setting):
 
 
 def connect(url):
-    """A channel to records-service: encrypted for https, in the clear for http."""
+    """A channel to records-service: encrypted, or in the clear where that is asked for by name."""
     address = urllib.parse.urlsplit(url)
-    target = f"dns:///{address.hostname}:{address.port}"
+    may_be_clear = os.environ.get("RECORDS_SERVICE_PLAINTEXT") == "true"
+    in_the_clear = address.scheme == "http" and may_be_clear
+    if address.scheme != "https" and not in_the_clear:
+        sys.exit(f"{url}: the token goes over https, or http with RECORDS_SERVICE_PLAINTEXT=true")
+    target = f"dns:///{address.hostname}:{address.port or (80 if in_the_clear else 443)}"
     options = [("grpc.service_config", json.dumps(SERVICE_CONFIG))]
     if address.scheme == "https":
         credentials = grpc.ssl_channel_credentials(

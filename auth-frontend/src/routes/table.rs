@@ -69,7 +69,7 @@ fn table() -> Vec<Entry> {
         form("/auth/switch", Nothing, switch::switch).limited(),
         page(CALLBACK_PATH, Nothing, callback::callback).limited(),
         page("/auth/renew", Nothing, renew::renew).limited(),
-        form("/auth/logout", Nothing, logout::logout).limited(),
+        form("/auth/logout", Nothing, logout::logout),
         // All of the provider's come from a few addresses.
         form("/auth/backchannel-logout", Nothing, backchannel::logout),
         file("/static/{*path}", files::file),

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 pub(super) enum Turn {
     /// The client has yet to send its first request.
     Newcomers,
-    /// The client has a further request to send, or the rest of one, or an answer to take. Each further part of an answer is a
-    /// turn of its own.
+    /// The client has a further request to send, or the rest of one, or an answer to take. Each
+    /// further part of an answer is a turn of its own.
     Clients,
     /// We have an answer to give.
     Ours,

@@ -16,8 +16,8 @@ use tokio::time::{Sleep, sleep};
 
 use crate::error::Error;
 
-/// How long a message may take, from when its call is let in. It may have 1 MiB, and there are slow
-/// networks.
+/// How long a message may take, from when its call is let in. It may have 512 KiB, and there are
+/// slow networks.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 
 /// The request, whose message ends with an error if it does not arrive in time.

@@ -1,6 +1,7 @@
 //! What every call of the contract goes through before anything reads its message: the limit of
-//! calls in flight, its trace, its caller, how often that one may call, and its deadline; and afterwards its line in the log and
-//! its place among the metrics. It knows headers and statuses, not what a call is about.
+//! calls in flight, its trace, its caller, how often that one may call, and its deadline; and
+//! afterwards its line in the log and its place among the metrics. It knows headers and statuses,
+//! not what a call is about.
 
 use std::{
     any::Any,

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::{Actor, ActorKind, Caller, Organization, VerifyError};
 
 /// How far the clocks of issuer and verifier may differ.
-const SKEW: Duration = Duration::from_secs(30);
+pub(super) const SKEW: Duration = Duration::from_secs(30);
 /// The longest display name, in bytes; a longer one is no name, and would be in every row.
 const NAME_LIMIT: usize = 200;
 /// The end of the year 9999: a later expiry is nonsense, and arithmetic on it could overflow.
@@ -114,7 +114,7 @@ impl Claims {
 
 /// The claims without a field of their own.
 #[derive(Debug)]
-struct Others(Map<String, Value>);
+pub(super) struct Others(pub(super) Map<String, Value>);
 
 impl<'de> Deserialize<'de> for Others {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -161,7 +161,7 @@ fn is_subject(subject: &str) -> bool {
 }
 
 /// A claim that is there and null is malformed, not absent.
-fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(super) fn not_null<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

@@ -32,8 +32,8 @@ pub struct Organization {
 }
 
 impl Organization {
-    /// The id that Auth0 gives it (`org_id`): 1 to 64 of letters, digits, "_" and "-".
-    /// It is never given to another organization.
+    /// The id that Auth0 gives it (`org_id`): 1 to 64 of letters, digits, "_" and "-",
+    /// of which the first is a letter or digit. It is never given to another organization.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id

@@ -11,13 +11,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{KeyError, TOKEN_LIMIT, Verifier, VerifyError};
+use crate::identity::claims::{Others, SKEW, not_null};
 
 /// The event that a logout token tells of.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 /// How old a token may be. Whoever sends it does so at once.
 const FRESH: Duration = Duration::from_mins(5);
-/// How far the clocks of issuer and verifier may differ.
-const SKEW: Duration = Duration::from_secs(30);
 /// The longest subject, session id or token id, in bytes.
 const ID_LIMIT: usize = 255;
 
@@ -51,13 +50,14 @@ pub enum EndedAtIssuer {
 struct Claims {
     iss: String,
     iat: u64,
+    #[serde(default, deserialize_with = "not_null")]
     exp: Option<u64>,
     jti: String,
     sub: Option<String>,
     sid: Option<String>,
     events: Map<String, Value>,
     #[serde(flatten)]
-    others: Map<String, Value>,
+    others: Others,
 }
 
 impl Verifier {
@@ -123,7 +123,7 @@ impl Claims {
             return Err(VerifyError::Expired);
         }
         // Whatever the nonce is: with one, this could be an ID token.
-        if self.others.contains_key("nonce") {
+        if self.others.0.contains_key("nonce") {
             return Err(VerifyError::Invalid("it has a nonce"));
         }
         if !self.events.get(EVENT).is_some_and(Value::is_object) {
@@ -224,6 +224,7 @@ mod tests {
             ("iat", json!(-1)),
             ("iat", json!(u64::MAX)),
             ("exp", json!("never")),
+            ("exp", json!(null)),
         ];
         for (name, value) in changes {
             let refused = read(|claims| claims[name] = value.clone());
@@ -233,5 +234,8 @@ mod tests {
             claims.as_object_mut().unwrap().retain(|name, _| name != "sub" && name != "sid");
         });
         assert!(nobody.is_err());
+        let twice = r#"{"iss":"i","iat":1,"jti":"j","sub":"s","events":{},"x":1,"x":1}"#;
+        assert!(serde_json::from_str::<Claims>(twice).is_err());
+        assert!(serde_json::from_str::<Claims>(&twice.replace(",\"x\":1}", "}")).is_ok());
     }
 }
