@@ -31,7 +31,7 @@ use tracing::Instrument;
 
 use super::{
     answer::{HangUp, Patience, keep},
-    arrival::within_limit,
+    arrival::{pass_over, within_limit},
     call::Visitor,
     deadline::timeout_of,
     method::{Method, Methods},
@@ -116,6 +116,7 @@ pub(super) async fn admit(
     // Nobody queues here: those who are let in would wait behind those who have given up.
     let Some(place) = Place::take(&door) else {
         door.metrics.shed.inc();
+        pass_over(request);
         return Error::Full.into_status().into_http();
     };
     let method = door.methods.at(request.uri().path());
@@ -127,9 +128,18 @@ pub(super) async fn admit(
     let connection = request.extensions_mut().remove::<HangUp>();
     let timeout = timeout_of(request.headers());
     let handled = async {
-        let caller = door.authenticate(request.headers()).await?;
+        let caller = match door.authenticate(request.headers()).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                pass_over(request);
+                return Err(error);
+            }
+        };
         tracing::Span::current().record("org.id", caller.organization().id());
-        door.rates.admit(&caller)?;
+        if let Err(error) = door.rates.admit(&caller) {
+            pass_over(request);
+            return Err(error);
+        }
         let duty = Duty::of_caller(&caller);
         request.extensions_mut().insert(Visitor { caller, trace });
         let answer = duty.during(next.run(within_limit(request))).await;

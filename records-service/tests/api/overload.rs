@@ -282,6 +282,33 @@ async fn very_many_refusals_do_not_cost_a_caller_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_on_their_way_to_a_refusal_do_not_cost_a_caller_its_connection() {
+    let app = TestApp::start().await;
+    let wire = Wire::connect(&app.serve.address).await;
+
+    for _ in 0..100 {
+        let mut calls = Vec::new();
+        for _ in 0..100 {
+            // The message follows the headers so late that the refusal meets it.
+            let late = stream::once(async {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                Ok::<_, Status>(framed(&()))
+            });
+            calls.push(wire.call(LIST_RECORDS, &[], Body::from_stream(late)));
+        }
+        for call in calls {
+            let status = call.await.unwrap().unwrap_err();
+            assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+        }
+    }
+
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let (message, answer) = wire.slow_call(&token, LIST_RECORDS);
+    message.send(()).unwrap();
+    answer.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_beyond_their_limit_are_refused_and_the_connection_serves_on() {
     let app = TestApp::start().await;
     let wire = Wire::connect(&app.serve.address).await;
