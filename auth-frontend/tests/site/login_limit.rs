@@ -52,8 +52,8 @@ async fn who_logs_in_too_often_is_told_when_to_come_back_and_can_still_read() {
     assert_eq!(somebody.get("/records").await.status, 200);
     let metrics = browser.get(&format!("{}/metrics", app.stack.ops_url(Service::Frontend))).await;
     metrics.assert_shows("\nhttp_server_requests_limited_total 2\n");
-    let home = somebody.get("/home").await;
-    let out = somebody.post("/auth/logout", &home.hidden_inputs("/auth/logout")).await;
+    let token = somebody.get("/home").await.hidden("csrf_token");
+    let out = somebody.post("/auth/logout", &[("csrf_token", &token)]).await;
     assert_eq!(out.status, 303, "who wants to leave may");
 }
 
