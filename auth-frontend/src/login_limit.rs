@@ -8,7 +8,7 @@ use std::{convert::Infallible, net::SocketAddr, num::NonZeroU32, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Query, Request, State},
-    http::{HeaderMap, Uri},
+    http::{HeaderMap, Method, Uri},
     middleware::Next,
     response::Response,
 };
@@ -68,7 +68,7 @@ pub(crate) async fn limit(
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    if is_asked_in_the_background(request.headers()) {
+    if request.method() == Method::GET && is_asked_in_the_background(request.headers()) {
         return Err(Error::Invalid("a page of another site asks for a login in the background"));
     }
     let limit = &site.login_limit;

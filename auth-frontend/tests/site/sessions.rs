@@ -74,7 +74,7 @@ async fn all_other_sessions_end_at_once_and_then_this_one_too() {
     let token = this.get("/home").await.hidden("csrf_token");
     let ended = this.post("/sessions/end-others", &[("csrf_token", &token)]).await;
     let list = this.follow(ended).await;
-    list.assert_shows("You are logged in here only.");
+    list.assert_shows("All other sessions are ended.");
     for other in &mut others {
         assert_logged_out(other).await;
     }
