@@ -21,9 +21,6 @@ use crate::error::Error;
 /// slow networks.
 const ARRIVES_WITHIN: Duration = Duration::from_secs(10);
 
-/// How long what nobody wants is read: as long as it takes a client to hear of it.
-const PASSED_OVER_WITHIN: Duration = Duration::from_secs(1);
-
 /// The request, whose message ends with an error if it does not arrive in time.
 pub(super) fn within_limit(request: Request) -> Request {
     if request.body().is_end_stream() {
@@ -32,7 +29,7 @@ pub(super) fn within_limit(request: Request) -> Request {
     request.map(|body| Body::new(Arriving { body, limit: Box::pin(sleep(ARRIVES_WITHIN)) }))
 }
 
-/// Reads what still comes of a message that nobody wants, for a moment, and forgets it. A call that is
+/// Reads what still comes of a message that nobody wants, as long as it may take, and forgets it. A call that is
 /// answered before its message has arrived would be reset, and what was on its way would look like a
 /// mistake of its client: HTTP/2 as we have it closes a connection with a thousand of these.
 pub(super) fn pass_over(request: Request) {
@@ -40,7 +37,7 @@ pub(super) fn pass_over(request: Request) {
     if body.is_end_stream() {
         return;
     }
-    tokio::spawn(timeout(PASSED_OVER_WITHIN, async move {
+    tokio::spawn(timeout(ARRIVES_WITHIN, async move {
         while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {}
     }));
 }

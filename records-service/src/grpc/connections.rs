@@ -23,7 +23,10 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
-use service_kit::{shutdown::CancellationToken, telemetry::Lines};
+use service_kit::{
+    shutdown::CancellationToken,
+    telemetry::{Chain, Lines},
+};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -204,7 +207,12 @@ impl Carrier {
         let mut connection = pin!(http.serve_connection(stream, service));
         let served = async {
             tokio::select! {
-                _ = &mut connection => return,
+                ended = &mut connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!(error = %Chain(&error), "a connection broke off");
+                    }
+                    return;
+                }
                 () = sleep(jittered(age)) => {}
                 () = closing.cancelled() => {}
             }
