@@ -29,9 +29,10 @@ pub(super) fn within_limit(request: Request) -> Request {
     request.map(|body| Body::new(Arriving { body, limit: Box::pin(sleep(ARRIVES_WITHIN)) }))
 }
 
-/// Reads what still comes of a message that nobody wants, as long as it may take, and forgets it. A call that is
-/// answered before its message has arrived would be reset, and what was on its way would look like a
-/// mistake of its client: HTTP/2 as we have it closes a connection with a thousand of these.
+/// Reads what still comes of a message that nobody wants, as long as it may take, and forgets it. A
+/// call that is answered before its message has arrived would be reset, and what was on its way would
+/// look like a mistake of its client: HTTP/2 as we have it closes a connection with a thousand of
+/// these.
 pub(super) fn pass_over(request: Request) {
     let mut body = request.into_body();
     if body.is_end_stream() {
