@@ -42,9 +42,12 @@ use super::{
 };
 use crate::jitter::jittered;
 
-/// What a connection may have under way to us, over all its calls and for each. With these, what
-/// was sent and not yet read takes at most 256 KiB a connection.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What a connection may have under way to us, over all its calls and for each. HTTP/2 as we have it
+/// closes a connection of which more than half of this is waiting to be read, and counts each small
+/// message as some 250 bytes: with less, as many calls as a connection may have, at a moment when all
+/// are turned away, would look like an attack. What nobody wants is read at once, so memory is taken
+/// by the calls in flight alone.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 const CALL_WINDOW: u32 = 64 * 1024;
 /// What of an answer may wait to be sent, of each call.
 const CALL_SEND_BYTES: usize = 64 * 1024;
