@@ -61,8 +61,12 @@ impl Guarded {
         .await;
         page.assert_shows("The records cannot be reached just now");
         page.assert_lacks("certificate");
-        let lines = self.app.log().split_off(seen);
-        assert!(lines.iter().any(|line| line.contains(&page.reference())));
+        // What a process writes comes through a pipe, and the page may be here before it.
+        let lines = eventually("the reference of the page in the log", async || {
+            let lines = self.app.log().split_off(seen);
+            lines.iter().any(|line| line.contains(&page.reference())).then_some(lines)
+        })
+        .await;
         let why = |line: &&String| line.contains("cannot reach a replica of records-service");
         lines.iter().find(why).unwrap_or_else(|| panic!("{lines:#?}")).clone()
     }
