@@ -12,6 +12,7 @@ use std::{
 use aws_lc_rs::digest::{SHA256, digest};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
 use quick_cache::sync::Cache;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::{config::Environment, refreshed::FetchMetrics};
@@ -31,6 +32,9 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 const REMEMBERED_TOKENS: usize = 10_000;
 /// Auth0's tokens are a few KiB; headers beyond this would not pass most proxies either.
 const TOKEN_LIMIT: usize = 16 * 1024;
+
+/// The types of access tokens, in lower case. Some name none.
+const ACCESS_TYPES: [Option<&str>; 3] = [None, Some("jwt"), Some("at+jwt")];
 
 /// What a token must match.
 #[derive(Debug, Clone)]
@@ -93,15 +97,9 @@ impl Verifier {
     pub fn new(settings: VerifierSettings, http: reqwest::Client, metrics: FetchMetrics) -> Self {
         let keys_url =
             settings.issuer.join(jwks::PATH).expect("an http URL can be extended by a path");
-        let mut validation = Validation::new(Algorithm::RS256);
-        // Times are checked with the other claims.
-        validation.validate_exp = false;
-        validation.set_audience(&[&settings.audience]);
-        validation.set_issuer(&[settings.issuer.as_str()]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub"]);
         Self {
+            validation: validation(&settings.issuer, &settings.audience, &["iss", "aud", "sub"]),
             settings,
-            validation,
             jwks: Jwks::new(http, keys_url, metrics),
             remembered: Cache::new(REMEMBERED_TOKENS),
         }
@@ -132,13 +130,30 @@ impl Verifier {
     }
 
     async fn verify_anew(&self, token: &str) -> Result<Caller, VerifyError> {
+        let claims: Claims = self.claims(token, &ACCESS_TYPES, &self.validation).await?;
+        claims.into_caller(&Expected {
+            issuer: self.settings.issuer.as_str(),
+            name_claim: &self.settings.name_claim,
+            default_permissions: &self.settings.default_permissions,
+            now: now(),
+        })
+    }
+
+    /// What a token of one of these types says, whose signature, issuer and audience are right. Of the
+    /// rest it is not known yet whether it is.
+    async fn claims<C: DeserializeOwned>(
+        &self,
+        token: &str,
+        types: &[Option<&str>],
+        validation: &Validation,
+    ) -> Result<C, VerifyError> {
         let header =
             decode_header(token).map_err(|_| VerifyError::Invalid("its header is malformed"))?;
         if header.alg != Algorithm::RS256 {
             return Err(VerifyError::Invalid("it is not signed with RS256"));
         }
-        let typ = header.typ.as_deref().unwrap_or("JWT");
-        if !typ.eq_ignore_ascii_case("JWT") && !typ.eq_ignore_ascii_case("at+jwt") {
+        let typ = header.typ.map(|typ| typ.to_ascii_lowercase());
+        if !types.contains(&typ.as_deref()) {
             return Err(VerifyError::Invalid("it is of another type"));
         }
         // Extensions that must be understood, and none is (RFC 7515, section 4.1.11). Keys that a
@@ -151,23 +166,29 @@ impl Verifier {
             KeyError::Unknown => VerifyError::Invalid("its key is unknown"),
             KeyError::Unavailable => VerifyError::Unavailable,
         })?;
-        let claims = decode::<Claims>(token, &key, &self.validation)
-            .map_err(|error| match error.kind() {
-                ErrorKind::InvalidSignature => VerifyError::Invalid("its signature is wrong"),
-                ErrorKind::InvalidIssuer => VerifyError::Invalid("its issuer is another one"),
-                ErrorKind::InvalidAudience => VerifyError::Invalid("it is for another audience"),
-                _ => VerifyError::Invalid("its claims are malformed"),
-            })?
-            .claims;
-        // By a clock that has lost its way to before 1970, every token has expired.
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        claims.into_caller(&Expected {
-            issuer: self.settings.issuer.as_str(),
-            name_claim: &self.settings.name_claim,
-            default_permissions: &self.settings.default_permissions,
-            now: now.unwrap_or(Duration::MAX),
-        })
+        let decoded = decode(token, &key, validation).map_err(|error| match error.kind() {
+            ErrorKind::InvalidSignature => VerifyError::Invalid("its signature is wrong"),
+            ErrorKind::InvalidIssuer => VerifyError::Invalid("its issuer is another one"),
+            ErrorKind::InvalidAudience => VerifyError::Invalid("it is for another audience"),
+            _ => VerifyError::Invalid("its claims are malformed"),
+        })?;
+        Ok(decoded.claims)
     }
+}
+
+/// How tokens of this issuer and audience are decoded. Times are checked with the other claims.
+fn validation(issuer: &Url, audience: &str, required: &[&str]) -> Validation {
+    let mut validation = Validation::new(Algorithm::RS256);
+    validation.validate_exp = false;
+    validation.set_audience(&[audience]);
+    validation.set_issuer(&[issuer.as_str()]);
+    validation.set_required_spec_claims(required);
+    validation
+}
+
+/// Since 1970. By a clock that has lost its way to before that, every token has expired.
+fn now() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::MAX)
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -6,15 +6,16 @@
 
 use std::time::{Duration, SystemTime};
 
-use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{KeyError, TOKEN_LIMIT, Verifier, VerifyError};
+use super::{TOKEN_LIMIT, Verifier, VerifyError, now, validation};
 use crate::identity::claims::{Others, SKEW, not_null};
 
 /// The event that a logout token tells of.
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
+/// The types of logout tokens, in lower case.
+const LOGOUT_TYPES: [Option<&str>; 2] = [Some("logout+jwt"), Some("jwt")];
 /// How old a token may be. Whoever sends it does so at once.
 const FRESH: Duration = Duration::from_mins(5);
 /// The longest subject, session id or token id, in bytes.
@@ -69,43 +70,13 @@ impl Verifier {
         if token.len() > TOKEN_LIMIT {
             return Err(VerifyError::Invalid("it is too long"));
         }
-        let header =
-            decode_header(token).map_err(|_| VerifyError::Invalid("its header is malformed"))?;
-        if header.alg != Algorithm::RS256 {
-            return Err(VerifyError::Invalid("it is not signed with RS256"));
-        }
-        let typ = header.typ.as_deref().unwrap_or_default();
-        if !typ.eq_ignore_ascii_case("logout+jwt") && !typ.eq_ignore_ascii_case("JWT") {
-            return Err(VerifyError::Invalid("it is of another type"));
-        }
-        if header.crit.is_some() {
-            return Err(VerifyError::Invalid("it demands what nobody here understands"));
-        }
-        let kid = header.kid.ok_or(VerifyError::Invalid("it names no key"))?;
-        let key = self.jwks.key(&kid).await.map_err(|error| match error {
-            KeyError::Unknown => VerifyError::Invalid("its key is unknown"),
-            KeyError::Unavailable => VerifyError::Unavailable,
-        })?;
-        let issuer = self.settings.issuer.as_str();
-        let mut validation = Validation::new(Algorithm::RS256);
-        // Times are checked with the other claims.
-        validation.validate_exp = false;
-        validation.set_audience(&[client]);
-        validation.set_issuer(&[issuer]);
-        validation.set_required_spec_claims(&["iss", "aud"]);
-        let claims = decode::<Claims>(token, &key, &validation)
-            .map_err(|error| match error.kind() {
-                ErrorKind::InvalidSignature => VerifyError::Invalid("its signature is wrong"),
-                ErrorKind::InvalidIssuer => VerifyError::Invalid("its issuer is another one"),
-                ErrorKind::InvalidAudience => VerifyError::Invalid("it is for another client"),
-                _ => VerifyError::Invalid("its claims are malformed"),
-            })?
-            .claims;
-        if claims.iss != issuer {
+        let issuer = &self.settings.issuer;
+        let validation = validation(issuer, client, &["iss", "aud"]);
+        let claims: Claims = self.claims(token, &LOGOUT_TYPES, &validation).await?;
+        if claims.iss != issuer.as_str() {
             return Err(VerifyError::Invalid("its issuer is another one"));
         }
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-        claims.into_logout(now.unwrap_or(Duration::MAX))
+        claims.into_logout(now())
     }
 }
 
