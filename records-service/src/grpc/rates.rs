@@ -5,7 +5,7 @@
 //! Each process counts for itself: behind several replicas there is as much more room.
 
 use std::{
-    hash::Hash,
+    hash::{Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -28,8 +28,8 @@ const FORGET_EVERY: u32 = 8192;
 
 /// The limits of callers and organizations.
 pub(crate) struct Rates {
-    callers: Limit<OfCaller>,
-    organizations: Limit<OfOrganization>,
+    callers: Limit<Counted>,
+    organizations: Limit<Counted>,
     limited: Family<LimitedLabels, Counter>,
 }
 
@@ -61,9 +61,10 @@ impl Rates {
     /// # Errors
     /// `RateLimited`: a second later there is room again.
     pub(super) fn admit(&self, caller: &Arc<Caller>) -> Result<(), Error> {
-        let by = if !self.callers.admits(&OfCaller(Arc::clone(caller))) {
+        let counted = |is_alone| Counted { caller: Arc::clone(caller), is_alone };
+        let by = if !self.callers.admits(&counted(true)) {
             CALLER
-        } else if !self.organizations.admits(&OfOrganization(Arc::clone(caller))) {
+        } else if !self.organizations.admits(&counted(false)) {
             ORGANIZATION
         } else {
             return Ok(());
@@ -93,51 +94,31 @@ impl<K: Hash + Eq + Clone> Limit<K> {
     }
 }
 
-/// Somebody in one organization. In another the same person is somebody else, lest one organization
-/// notice the other.
+/// Somebody in one organization, or the organization of somebody. In another organization the same
+/// person is somebody else, lest one organization notice the other.
 #[derive(Clone)]
-struct OfCaller(Arc<Caller>);
+struct Counted {
+    caller: Arc<Caller>,
+    is_alone: bool,
+}
 
-impl OfCaller {
-    fn key(&self) -> (&str, &str) {
-        (self.0.organization().id(), &self.0.actor().id)
+impl Counted {
+    fn key(&self) -> (&str, Option<&str>) {
+        let person = self.is_alone.then_some(self.caller.actor().id.as_str());
+        (self.caller.organization().id(), person)
     }
 }
 
-impl PartialEq for OfCaller {
+impl PartialEq for Counted {
     fn eq(&self, other: &Self) -> bool {
         self.key() == other.key()
     }
 }
 
-impl Eq for OfCaller {}
+impl Eq for Counted {}
 
-impl Hash for OfCaller {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.key().hash(state);
-    }
-}
-
-/// The organization of a caller.
-#[derive(Clone)]
-struct OfOrganization(Arc<Caller>);
-
-impl OfOrganization {
-    fn key(&self) -> &str {
-        self.0.organization().id()
-    }
-}
-
-impl PartialEq for OfOrganization {
-    fn eq(&self, other: &Self) -> bool {
-        self.key() == other.key()
-    }
-}
-
-impl Eq for OfOrganization {}
-
-impl Hash for OfOrganization {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+impl Hash for Counted {
+    fn hash<H: Hasher>(&self, state: &mut H) {
         self.key().hash(state);
     }
 }
