@@ -264,6 +264,13 @@ async fn what_the_contract_does_not_have_is_unimplemented_and_named_other() {
     assert!(!metrics.text().contains("Nothing") && !metrics.text().contains("Anything"));
 }
 
+async fn assert_serves_on(app: &TestApp, wire: &Wire) {
+    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    let (message, answer) = wire.slow_call(&token, LIST_RECORDS);
+    message.send(()).unwrap();
+    answer.await.unwrap().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn very_many_refusals_do_not_cost_a_caller_its_connection() {
     let app = TestApp::start().await;
@@ -275,10 +282,7 @@ async fn very_many_refusals_do_not_cost_a_caller_its_connection() {
         assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
     }
 
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    let (message, answer) = wire.slow_call(&token, LIST_RECORDS);
-    message.send(()).unwrap();
-    answer.await.unwrap().unwrap();
+    assert_serves_on(&app, &wire).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,10 +306,7 @@ async fn messages_on_their_way_to_a_refusal_do_not_cost_a_caller_its_connection(
         }
     }
 
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    let (message, answer) = wire.slow_call(&token, LIST_RECORDS);
-    message.send(()).unwrap();
-    answer.await.unwrap().unwrap();
+    assert_serves_on(&app, &wire).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,8 +330,6 @@ async fn headers_beyond_their_limit_are_refused_and_the_connection_serves_on() {
     let headers = [("authorization", authorization_of_nobody.as_str())];
     let refused = wire.call(LIST_RECORDS, &headers, Body::empty()).await.unwrap().unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
-    let (message, answer) = wire.slow_call(&token, LIST_RECORDS);
-    message.send(()).unwrap();
-    answer.await.unwrap().unwrap();
+    assert_serves_on(&app, &wire).await;
     assert_eq!(app.serve.metric("grpc_server_connections").await, Some(2.0));
 }
