@@ -31,7 +31,7 @@ use tracing::Instrument;
 
 use super::{
     answer::{HangUp, Patience, keep},
-    arrival::{pass_over, within_limit},
+    arrival::within_limit,
     call::Visitor,
     deadline::timeout_of,
     method::{Method, Methods},
@@ -108,15 +108,11 @@ impl Drop for Place {
 /// until its caller has taken the answer, or goes away; the answers that wait for their callers take
 /// memory. Who does not take one in time loses the connection, or could keep the others out.
 /// Dropping what is behind the door loses nothing, at any await.
-pub(super) async fn admit(
-    State(door): State<Arc<Door>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let mut request = within_limit(request);
     // Nobody queues here: those who are let in would wait behind those who have given up.
     let Some(place) = Place::take(&door) else {
         door.metrics.shed.inc();
-        pass_over(request);
         return Error::Full.into_status().into_http();
     };
     let method = door.methods.at(request.uri().path());
@@ -128,21 +124,12 @@ pub(super) async fn admit(
     let connection = request.extensions_mut().remove::<HangUp>();
     let timeout = timeout_of(request.headers());
     let handled = async {
-        let caller = match door.authenticate(request.headers()).await {
-            Ok(caller) => caller,
-            Err(error) => {
-                pass_over(request);
-                return Err(error);
-            }
-        };
+        let caller = door.authenticate(request.headers()).await?;
         tracing::Span::current().record("org.id", caller.organization().id());
-        if let Err(error) = door.rates.admit(&caller) {
-            pass_over(request);
-            return Err(error);
-        }
+        door.rates.admit(&caller)?;
         let duty = Duty::of_caller(&caller);
         request.extensions_mut().insert(Visitor { caller, trace });
-        let answer = duty.during(next.run(within_limit(request))).await;
+        let answer = duty.during(next.run(request)).await;
         Ok(name_undecodable(answer))
     };
     let answered = async {
