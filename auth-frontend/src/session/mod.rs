@@ -121,8 +121,13 @@ struct SessionKey(String);
 
 impl SessionKey {
     fn of(value: &str) -> Self {
-        Self(URL_SAFE_NO_PAD.encode(digest(&SHA256, value.as_bytes())))
+        Self(hash(value))
     }
+}
+
+/// The SHA-256 of a text, in base64url.
+fn hash(text: &str) -> String {
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()))
 }
 
 /// The SHA-256 of the issuer and a `sub`, in base64url: by it a person's sessions are found, and who
@@ -202,7 +207,7 @@ impl Sessions {
         person: &Person,
     ) -> Result<HeaderValue, StoreError> {
         if let Some(before) = self.key_in(headers) {
-            self.delete(&before, Reason::Replaced).await?;
+            self.delete(&before, None, Reason::Replaced).await?;
         }
         let value = random::text::<VALUE_BYTES>();
         let key = SessionKey::of(&value);
@@ -253,22 +258,33 @@ impl Sessions {
     /// # Errors
     /// When the store does not answer; then the session may still be there.
     pub(crate) async fn end(&self, session: &Session, reason: Reason) -> Result<(), StoreError> {
-        self.delete(&session.key, reason).await.map(|_| ())
+        self.delete(&session.key, None, reason).await.map(|_| ())
     }
 
-    /// Answers whether there was a session to end.
-    async fn delete(&self, key: &SessionKey, reason: Reason) -> Result<bool, StoreError> {
-        let deleted = self.store.delete_of(key, None).await?;
-        Ok(self.has_ended(deleted, reason))
-    }
-
-    /// Whether a row that was deleted was that of a session. One that is over may be there for days.
-    fn has_ended(&self, deleted: Option<Row>, reason: Reason) -> bool {
+    /// Ends a session, of this owner if one is named. Answers whether there was one.
+    async fn delete(
+        &self,
+        key: &SessionKey,
+        owner: Option<&PersonKey>,
+        reason: Reason,
+    ) -> Result<bool, StoreError> {
+        let deleted = self.store.delete_of(key, owner).await?;
+        // One that was over anyway may be there for days.
         let was_there = deleted.is_some_and(|row| !row.lifetime.is_over(SystemTime::now()));
         if was_there {
             self.metrics.ended(reason);
         }
-        was_there
+        Ok(was_there)
+    }
+
+    /// The sessions of a person that may not be over yet, the newest first, `most` of them.
+    async fn keys_of_person(
+        &self,
+        subject: &str,
+        most: usize,
+    ) -> Result<Vec<SessionKey>, StoreError> {
+        let since = Lifetime::earliest_begin(SystemTime::now());
+        self.store.keys_of_person(&self.person_key(subject), since, most).await
     }
 
     /// What is sealed in a row, unless no key of ours opens it.
@@ -278,9 +294,13 @@ impl Sessions {
     }
 
     fn person_key(&self, subject: &str) -> PersonKey {
+        PersonKey(self.hash_at_issuer(subject))
+    }
+
+    /// The hash of what means something at the issuer only.
+    fn hash_at_issuer(&self, text: &str) -> String {
         // No URL holds a line break, so no two pairs run together.
-        let text = format!("{}\n{subject}", self.issuer);
-        PersonKey(URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes())))
+        hash(&format!("{}\n{text}", self.issuer))
     }
 
     /// The `Set-Cookie` value that makes the browser forget its session.

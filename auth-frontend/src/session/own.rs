@@ -11,7 +11,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{AT_ONCE, Lifetime, Reason, Session, SessionKey, Sessions, StoreError};
+use super::{AT_ONCE, Reason, Session, SessionKey, Sessions, StoreError};
 
 /// More than anybody has; who has more sees and ends the newest first.
 const MOST_LISTED: usize = 100;
@@ -67,7 +67,7 @@ impl Sessions {
     /// When the store does not answer.
     pub(crate) async fn of_person(&self, this: &Session) -> Result<Vec<OwnSession>, StoreError> {
         let now = SystemTime::now();
-        let mut keys = self.keys_of_person(this, now).await?;
+        let mut keys = self.keys_of_person(&this.person().subject, MOST_LISTED).await?;
         if !keys.iter().any(|key| key.0 == this.key.0) {
             keys.insert(0, SessionKey(this.key.0.clone()));
         }
@@ -85,10 +85,10 @@ impl Sessions {
         if handle == this.handle_of(&this.key) {
             return Ok(Ended::This);
         }
-        let keys = self.keys_of_person(this, SystemTime::now()).await?;
+        let keys = self.keys_of_person(&this.person().subject, MOST_LISTED).await?;
         let key = keys.into_iter().find(|key| handle == this.handle_of(key));
         let Some(key) = key else { return Ok(Ended::NotFound) };
-        let was_there = self.delete(&key, Reason::Elsewhere).await?;
+        let was_there = self.delete(&key, None, Reason::Elsewhere).await?;
         Ok(if was_there { Ended::Done } else { Ended::NotFound })
     }
 
@@ -97,24 +97,13 @@ impl Sessions {
     /// # Errors
     /// When the store does not answer; then some may still be there.
     pub(crate) async fn end_others(&self, this: &Session) -> Result<(), StoreError> {
-        let person = self.person_key(&this.person().subject);
-        let since = Lifetime::earliest_begin(SystemTime::now());
-        let keys = self.store.keys_of_person(&person, since, usize::MAX).await?;
+        let keys = self.keys_of_person(&this.person().subject, usize::MAX).await?;
         let others = keys.into_iter().filter(|key| key.0 != this.key.0).map(Ok);
         stream::iter(others)
             .try_for_each_concurrent(AT_ONCE, async |key| {
-                self.delete(&key, Reason::Elsewhere).await.map(|_| ())
+                self.delete(&key, None, Reason::Elsewhere).await.map(|_| ())
             })
             .await
-    }
-
-    async fn keys_of_person(
-        &self,
-        this: &Session,
-        now: SystemTime,
-    ) -> Result<Vec<SessionKey>, StoreError> {
-        let person = self.person_key(&this.person().subject);
-        self.store.keys_of_person(&person, Lifetime::earliest_begin(now), MOST_LISTED).await
     }
 
     /// The session with this key, unless it is over or nobody can use it any more.

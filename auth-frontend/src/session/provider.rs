@@ -4,14 +4,10 @@
 //! They are found by indexes, which DynamoDB brings up to date within a second or so: a session that
 //! began in that second may be missed, and then ends by its own limits.
 
-use std::time::SystemTime;
-
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use service_kit::identity::{EndedAtIssuer, Logout};
 
-use super::{AT_ONCE, Lifetime, PersonKey, Reason, SessionKey, Sessions, StoreError, lifetime};
+use super::{AT_ONCE, Reason, Sessions, StoreError, lifetime};
 
 /// The SHA-256 of the issuer and a token's id, with a mark that no session's key has.
 #[derive(Debug)]
@@ -53,26 +49,19 @@ impl Sessions {
                 (self.store.keys_of_sid(sid).await?, owner)
             }
             EndedAtIssuer::Subject(subject) => {
-                let owner = self.person_key(subject);
-                let since = Lifetime::earliest_begin(SystemTime::now());
-                (self.store.keys_of_person(&owner, since, usize::MAX).await?, Some(owner))
+                let keys = self.keys_of_person(subject, usize::MAX).await?;
+                (keys, Some(self.person_key(subject)))
             }
         };
+        let owner = owner.as_ref();
         let ended = stream::iter(keys)
-            .map(|key| self.end_of(key, owner.as_ref()))
+            .map(async |key| self.delete(&key, owner, Reason::Provider).await)
             .buffer_unordered(AT_ONCE)
             .try_filter(|was_there| std::future::ready(*was_there));
         ended.try_fold(0, async |count, _| Ok(count + 1)).await
     }
 
-    async fn end_of(&self, key: SessionKey, owner: Option<&PersonKey>) -> Result<bool, StoreError> {
-        let deleted = self.store.delete_of(&key, owner).await?;
-        Ok(self.has_ended(deleted, Reason::Provider))
-    }
-
     fn token_key(&self, id: &str) -> TokenKey {
-        let text = format!("{}\n{id}", self.issuer);
-        let hash = URL_SAFE_NO_PAD.encode(digest(&SHA256, text.as_bytes()));
-        TokenKey(format!("logout#{hash}"))
+        TokenKey(format!("logout#{}", self.hash_at_issuer(id)))
     }
 }

@@ -12,7 +12,8 @@ use aws_sdk_dynamodb::{
     config::Builder,
     error::SdkError,
     operation::{
-        delete_item::DeleteItemError, put_item::PutItemError, update_item::UpdateItemError,
+        delete_item::DeleteItemError, put_item::PutItemError, query::builders::QueryFluentBuilder,
+        update_item::UpdateItemError,
     },
     types::{AttributeValue, ReturnValue},
 };
@@ -191,16 +192,7 @@ impl SessionStore {
             .expression_attribute_values(":since", began(since))
             .scan_index_forward(false)
             .set_limit(i32::try_from(most).ok());
-        let mut items = query.into_paginator().items().send();
-        let mut keys = Vec::new();
-        while keys.len() < most
-            && let Some(mut item) = items.next().await.transpose()?
-        {
-            if let Some(AttributeValue::S(key)) = item.remove(KEY) {
-                keys.push(SessionKey(key));
-            }
-        }
-        Ok(keys)
+        keys(query, most).await
     }
 
     /// The sessions that began with this session of the provider, as [`Self::keys_of_person`].
@@ -213,14 +205,7 @@ impl SessionStore {
             .key_condition_expression("#sid = :sid")
             .expression_attribute_names("#sid", SID)
             .expression_attribute_values(":sid", text(sid));
-        let mut items = query.into_paginator().items().send();
-        let mut keys = Vec::new();
-        while let Some(mut item) = items.next().await.transpose()? {
-            if let Some(AttributeValue::S(key)) = item.remove(KEY) {
-                keys.push(SessionKey(key));
-            }
-        }
-        Ok(keys)
+        keys(query, usize::MAX).await
     }
 
     /// Removes a session, of this owner if one is named. Answers what it was, unless it was gone
@@ -294,6 +279,20 @@ fn row(mut item: HashMap<String, AttributeValue>) -> Option<Row> {
 
 fn read_number(item: &HashMap<String, AttributeValue>, name: &str) -> Option<u64> {
     item.get(name)?.as_n().ok()?.parse().ok()
+}
+
+/// The keys of the rows that a query of an index finds, `most` of them.
+async fn keys(query: QueryFluentBuilder, most: usize) -> Result<Vec<SessionKey>, StoreError> {
+    let mut items = query.into_paginator().items().send();
+    let mut keys = Vec::new();
+    while keys.len() < most
+        && let Some(mut item) = items.next().await.transpose()?
+    {
+        if let Some(AttributeValue::S(key)) = item.remove(KEY) {
+            keys.push(SessionKey(key));
+        }
+    }
+    Ok(keys)
 }
 
 fn text(value: &str) -> AttributeValue {
