@@ -34,7 +34,19 @@ pub(crate) struct StaleForm {
     pub inputs: Arc<Inputs>,
 }
 
+/// Where nothing is there to be shown again, a form of another session is none.
+impl From<StaleForm> for Error {
+    fn from(_: StaleForm) -> Self {
+        Self::ForeignForm("its token is not the session's")
+    }
+}
+
 impl SentForm {
+    /// A form that somebody who is logged in has sent.
+    pub(crate) fn new(person: SignedIn, inputs: Arc<Inputs>) -> Self {
+        Self { person, inputs }
+    }
+
     /// Who sent the form and what was typed, once it is sure that it was meant.
     ///
     /// # Errors
@@ -53,7 +65,7 @@ impl FromRequest<Arc<Site>> for SentForm {
 
     async fn from_request(request: Request, site: &Arc<Site>) -> Result<Self, Error> {
         let (person, inputs) = read(request, site).await?;
-        Ok(Self { person: person.ok_or(Error::Unauthenticated)?, inputs })
+        Ok(Self::new(person.ok_or(Error::Unauthenticated)?, inputs))
     }
 }
 

@@ -234,34 +234,34 @@ impl Way {
     /// A login with this wish. What was left for it is no part of the address, which anybody can
     /// write: it only serves who comes back from this very login.
     fn to_login(label: &str, wish: LoginWish) -> Self {
-        let mut query = Serializer::new(String::new());
-        for (name, value) in [("organization", wish.organization), ("invitation", wish.invitation)]
-        {
-            value.map(|value| query.append_pair(name, &value));
-        }
-        if wish.return_to != ReturnPath::home() {
-            query.append_pair("return_to", wish.return_to.as_str());
-        }
-        if wish.asks_password {
-            query.append_pair("prompt", "login");
-        }
-        Self::new(label, "/auth/login", &query.finish())
+        let LoginWish { organization, invitation, ref return_to, asks_password, .. } = wish;
+        let query = [
+            ("organization", organization.as_deref()),
+            ("invitation", invitation.as_deref()),
+            ("return_to", elsewhere(return_to)),
+            ("prompt", asks_password.then_some("login")),
+        ];
+        Self::new(label, "/auth/login", query)
     }
 
     /// The Login page, with this in its field already.
     fn to_choice(wish: &LoginWish, typed: Option<&str>) -> Self {
-        let mut query = Serializer::new(String::new());
-        typed.map(|typed| query.append_pair("organization", typed));
-        if wish.return_to != ReturnPath::home() {
-            query.append_pair("return_to", wish.return_to.as_str());
-        }
-        Self::new("Choose an organization", "/", &query.finish())
+        let query = [("organization", typed), ("return_to", elsewhere(&wish.return_to))];
+        Self::new("Choose an organization", "/", query)
     }
 
-    fn new(label: &str, path: &str, query: &str) -> Self {
-        let href = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
+    fn new<const N: usize>(label: &str, path: &str, query: [(&str, Option<&str>); N]) -> Self {
+        let mut text = Serializer::new(String::new());
+        text.extend_pairs(query.into_iter().filter_map(|(name, value)| Some((name, value?))));
+        let text = text.finish();
+        let href = if text.is_empty() { path.to_owned() } else { format!("{path}?{text}") };
         Self { label: label.to_owned(), href }
     }
+}
+
+/// A path that a login does not lead to by itself.
+fn elsewhere(path: &ReturnPath) -> Option<&str> {
+    (*path != ReturnPath::home()).then_some(path.as_str())
 }
 
 #[cfg(test)]

@@ -12,15 +12,14 @@ use axum::{
 use service_kit::telemetry::Chain;
 
 use crate::{
-    csrf,
     deadline::Deadline,
     error::Error,
     notice::Word,
     pages::{Login, Notice},
-    sent_form,
+    sent_form::{self, SentForm},
     session::{Reason, Session},
     site::Site,
-    visit::{SignedIn, Visit},
+    visit::Visit,
 };
 
 /// `POST /auth/logout`
@@ -38,13 +37,8 @@ pub(crate) async fn logout(
 ) -> Result<Response, Error> {
     let deadline = visit.deadline();
     let (person, inputs) = sent_form::read(request, &site).await?;
-    let session = person.as_ref().map(SignedIn::session);
-    if let Some(session) = session
-        && !session.is_form_token(inputs.get(csrf::TOKEN_INPUT))
-    {
-        return Err(Error::ForeignForm("its token is not the session's"));
-    }
-    leave(&site, deadline, session).await
+    let confirmed = person.map(|person| SentForm::new(person, inputs).confirm()).transpose()?;
+    leave(&site, deadline, confirmed.as_ref().map(|(person, _)| person.session())).await
 }
 
 /// Ends the session, if there is one, and leads the browser to where the provider's is ended.

@@ -64,7 +64,7 @@ pub(crate) async fn end_one(
     handle: Result<Path<String>, PathRejection>,
     sent: SentForm,
 ) -> Result<Response, Error> {
-    let person = confirmed(sent)?;
+    let (person, _) = sent.confirm()?;
     let Path(handle) = handle.map_err(|_| Error::SessionNotFound)?;
     let ended = site.sessions.end_one(person.session(), &handle);
     match visit.deadline().bound(ended).await? {
@@ -83,7 +83,7 @@ pub(crate) async fn end_others(
     Extension(visit): Extension<Arc<Visit>>,
     sent: SentForm,
 ) -> Result<Response, Error> {
-    let person = confirmed(sent)?;
+    let (person, _) = sent.confirm()?;
     visit.deadline().bound(site.sessions.end_others(person.session())).await?;
     Ok(back(&site, Word::OthersEnded))
 }
@@ -98,14 +98,9 @@ pub(crate) async fn end_all(
     Extension(visit): Extension<Arc<Visit>>,
     sent: SentForm,
 ) -> Result<Response, Error> {
-    let person = confirmed(sent)?;
+    let (person, _) = sent.confirm()?;
     visit.deadline().bound(site.sessions.end_others(person.session())).await?;
     leave(&site, visit.deadline(), Some(person.session())).await
-}
-
-fn confirmed(sent: SentForm) -> Result<SignedIn, Error> {
-    let stale = |_| Error::ForeignForm("its token is not the session's");
-    sent.confirm().map(|(person, _)| person).map_err(stale)
 }
 
 fn back(site: &Site, word: Word) -> Response {

@@ -12,12 +12,12 @@ use axum::{
 use bytes::Bytes;
 
 use crate::{
-    csrf,
     error::Error,
     login_attempt::LoginWish,
     oidc,
     pages::{Switch, SwitchReason},
-    present, sent_form,
+    present,
+    sent_form::{self, SentForm},
     session::{Reason, Session},
     site::Site,
     visit::{SignedIn, Visit},
@@ -62,12 +62,16 @@ pub(crate) async fn switch(
         // The session has ended by itself, and what is left to do is to log in.
         return login::begin(&site, &visit, &headers, wish).await;
     };
+    let person = match SentForm::new(person, inputs).confirm() {
+        Ok((person, _)) => person,
+        Err(stale) => {
+            // They may be somewhere else by now than the page said.
+            let page = page(stale.person.session(), wish, SwitchReason::Choice);
+            let page = Switch { is_stale: true, ..page };
+            return Ok((StatusCode::FORBIDDEN, site.show(&page)?).into_response());
+        }
+    };
     let session = person.session();
-    if !session.is_form_token(inputs.get(csrf::TOKEN_INPUT)) {
-        // They may be somewhere else by now than the page said.
-        let page = Switch { is_stale: true, ..page(session, wish, SwitchReason::Choice) };
-        return Ok((StatusCode::FORBIDDEN, site.show(&page)?).into_response());
-    }
     let is_here = wish.organization.as_deref().is_some_and(|asked| is_in(session, asked));
     if is_here && wish.invitation.is_none() {
         return Ok(Redirect::to(wish.return_to.as_str()).into_response());

@@ -97,8 +97,7 @@ fn page<T: 'static>(
     needs: Needs,
     handler: impl Handler<T, Arc<Site>>,
 ) -> Entry {
-    let route = Route { method: "GET", path, needs };
-    Entry { route, handler: routing::get(handler), is_admitted: true, is_limited: false }
+    entry(Route { method: "GET", path, needs }, routing::get(handler))
 }
 
 fn form<T: 'static>(
@@ -106,12 +105,15 @@ fn form<T: 'static>(
     needs: Needs,
     handler: impl Handler<T, Arc<Site>>,
 ) -> Entry {
-    let route = Route { method: "POST", path, needs };
-    Entry { route, handler: routing::post(handler), is_admitted: true, is_limited: false }
+    entry(Route { method: "POST", path, needs }, routing::post(handler))
 }
 
 fn file<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Site>>) -> Entry {
     Entry { is_admitted: false, ..page(path, Needs::Nothing, handler) }
+}
+
+fn entry(route: Route, handler: MethodRouter<Arc<Site>>) -> Entry {
+    Entry { route, handler, is_admitted: true, is_limited: false }
 }
 
 /// The router of the table.
