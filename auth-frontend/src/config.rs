@@ -44,8 +44,8 @@ Environment (each variable marked * must be set; a secret NAME may be a file nam
   RECORDS_SERVICE_PLAINTEXT
                           whether it may be called by http, without TLS [false]
   MAX_IN_FLIGHT           requests worked on at once; what is beyond is answered 503 [256]
-  LOGIN_RATE_PER_MINUTE   requests of logins and logouts that one address may send in a minute; what
-                          is beyond is answered 429 [600]
+  LOGIN_RATE_PER_MINUTE   requests of logins that one address may send in a minute; what is
+                          beyond is answered 429 [600]
   TRUSTED_PROXY_HOPS      how many proxies of yours each request comes through: the client's address
                           is that many from the right of X-Forwarded-For. With 0 it is the peer's [0]
   SESSIONS_TABLE          the DynamoDB table of sessions [sessions]
@@ -80,7 +80,7 @@ pub struct Config {
     pub records_tls: RecordsTls,
     /// How many requests are worked on at once.
     pub max_in_flight: NonZeroU16,
-    /// How many requests of logins and logouts one address may send in a minute.
+    /// How many requests of logins one address may send in a minute.
     pub logins_per_minute: NonZeroU32,
     /// How many proxies of ours each request comes through.
     pub trusted_proxies: u8,

@@ -67,7 +67,7 @@ pub(crate) enum Error {
     /// There is too much to do; how many seconds to wait, where known.
     #[error("too many requests")]
     Throttled(Option<u32>, #[source] Source),
-    /// One address logs in or out more often than it may.
+    /// One address logs in more often than it may.
     #[error("too many logins from one address")]
     TooManyLogins {
         /// How many seconds to wait.
@@ -192,6 +192,6 @@ impl From<RecordsError> for Error {
 }
 
 /// As `Retry-After` has it: not less than was asked for.
-fn whole_seconds(delay: Duration) -> u32 {
+pub(crate) fn whole_seconds(delay: Duration) -> u32 {
     u32::try_from(delay.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
 }

@@ -1,4 +1,4 @@
-//! How often one address may log in, out, or come back from the provider: often enough for an office
+//! How often one address may log in, switch, or come back from the provider: often enough for an office
 //! behind one address, too seldom to keep us or the provider busy. It does not know how a login goes.
 //!
 //! It is for each process by itself: with several replicas an address gets at most as many times as
@@ -17,7 +17,12 @@ use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 
-use crate::{client_address::ClientAddress, error::Error, return_path::ReturnPath, site::Site};
+use crate::{
+    client_address::ClientAddress,
+    error::{Error, whole_seconds},
+    return_path::ReturnPath,
+    site::Site,
+};
 
 /// Of how many clients it is known how often they came, about 150 bytes each; who has not come for
 /// the longest is forgotten first. Who has as many networks is not held back by a limit on each.
@@ -54,8 +59,7 @@ impl LoginLimit {
         let Ok(bucket) = self.clients.get_or_insert_with(&client, new);
         bucket.check().map_err(|until| {
             self.refused.inc();
-            let wait = until.wait_time_from(bucket.clock().now());
-            u32::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u32::MAX).max(1)
+            whole_seconds(until.wait_time_from(bucket.clock().now()))
         })
     }
 }

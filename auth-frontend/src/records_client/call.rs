@@ -30,7 +30,7 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-use super::{OnBehalfOf, RecordsError, replica::Asked, replicas::Replicas};
+use super::{OnBehalfOf, RecordsError, error::has_reason, replica::Asked, replicas::Replicas};
 use crate::random;
 
 /// How long a page waits for one call at most, with all its attempts.
@@ -281,8 +281,7 @@ fn note(replica: &Asked, status: &Status) {
 }
 
 fn is_full(status: &Status) -> bool {
-    status.code() == Code::ResourceExhausted
-        && status.get_details_error_info().is_some_and(|info| info.reason == FULL)
+    status.code() == Code::ResourceExhausted && has_reason(status, FULL)
 }
 
 fn outcome_of<A>(answered: Result<Result<Response<A>, Status>, Elapsed>) -> Result<A, Failure> {

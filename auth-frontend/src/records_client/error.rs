@@ -9,6 +9,11 @@ use tonic_types::StatusExt;
 /// The reason by which records-service tells who asks too often from what is too much for it.
 const RATE_LIMITED: &str = "RATE_LIMITED";
 
+/// Whether this is the reason that records-service gives.
+pub(super) fn has_reason(status: &Status, reason: &str) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == reason)
+}
+
 /// One thing that is wrong with what was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Violation {
@@ -80,7 +85,7 @@ impl From<Status> for RecordsError {
             Code::Aborted => Self::Conflict(status),
             Code::ResourceExhausted => {
                 let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-                if status.get_details_error_info().is_some_and(|info| info.reason == RATE_LIMITED) {
+                if has_reason(&status, RATE_LIMITED) {
                     Self::RateLimited { retry_after, status }
                 } else {
                     Self::Throttled { retry_after, status }

@@ -169,9 +169,10 @@ impl Replicas {
     }
 
     /// The one to ask next: of those that can be reached the least busy, preferably none of
-    /// `tried` and none that is full or failing; if none can be reached, the one that has been left alone for longest. For the last
-    /// attempt it is the one that failed the fewest times in a row: a healthy one whose connection
-    /// has just come to its end is better than any that is dead. `None` where none is known.
+    /// `tried` and none that is full or failing; if none can be reached, the one that has been left
+    /// alone for longest. For the last attempt it is the one that failed the fewest times in a row: a
+    /// healthy one whose connection has just come to its end is better than any that is dead. `None`
+    /// where none is known.
     pub(super) async fn choose(&self, tried: &[SocketAddr], is_last: bool) -> Option<Asked> {
         let mut known = self.known.clone();
         let known = known.wait_for(Option::is_some).await.ok()?;
