@@ -34,8 +34,8 @@
 //!
 //! More of [`Auth0`]: `revoke_old_keys`, `fail(Endpoint, FailureMode)` and `recover`,
 //! `set_token_lifetime`, `end_sessions`, `revoke_sessions`, `add_member`, `remove_member`, `invite`,
-//! `id_token_claims`, `logout_claims`, `jwks`. Its login pages are plain forms: `organization`, then `username` and `password`, each
-//! with a hidden `state` and a cookie.
+//! `id_token_claims`, `logout_claims`, `jwks`. Its login pages are plain forms: `organization`, then
+//! `username` and `password`, each with a hidden `state` and a cookie.
 //!
 //! A [`FaultProxy`] stands in front of any of them and fails on demand:
 //!

@@ -4,13 +4,13 @@
 //! Source: OpenID Connect Back-Channel Logout 1.0, sections 2.4 and 2.5; "OIDC Back-Channel Logout"
 //! in the Auth0 docs.
 
-use std::{io, time::Duration};
+use std::{error::Error as StdError, time::Duration};
 
+use axum::http::{Request, header};
 use futures_util::future::join_all;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
 use url::{Url, form_urlencoded};
 
 use super::{
@@ -20,8 +20,6 @@ use super::{
 
 /// How long an application may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Only the status of an answer counts.
-const ANSWER_LIMIT: u64 = 4096;
 
 /// One request to one application.
 pub(super) struct Notice {
@@ -58,7 +56,7 @@ pub(super) fn send_later(notices: Vec<Notice>) {
 pub(super) async fn send(notices: Vec<Notice>) -> Vec<u16> {
     join_all(notices.iter().map(|notice| async {
         let answered = tokio::time::timeout(PATIENCE, post(notice)).await;
-        match answered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        match answered.unwrap_or_else(|late| Err(late.into())) {
             Ok(status) => status,
             Err(error) => {
                 tracing::debug!(url = %notice.url, %error, "no answer to a logout token");
@@ -69,25 +67,17 @@ pub(super) async fn send(notices: Vec<Notice>) -> Vec<u16> {
     .await
 }
 
-async fn post(notice: &Notice) -> io::Result<u16> {
+async fn post(notice: &Notice) -> Result<u16, Box<dyn StdError + Send + Sync>> {
     let Notice { url, body } = notice;
-    let unusable = || io::Error::from(io::ErrorKind::InvalidInput);
-    if url.scheme() != "http" {
-        return Err(unusable());
-    }
-    let host = url.host_str().ok_or_else(unusable)?;
-    let port = url.port_or_known_default().ok_or_else(unusable)?;
-    let mut stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
-    let request = format!(
-        "POST {} HTTP/1.1\r\nhost: {host}:{port}\r\nconnection: close\r\n\
-         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
-        url.path(),
-        body.len()
-    );
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(ANSWER_LIMIT).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    status.ok_or_else(|| io::ErrorKind::InvalidData.into())
+    let authority = url.authority();
+    let port = url.port_or_known_default().filter(|_| url.scheme() == "http");
+    let (host, port) = url.host_str().zip(port).ok_or("it is no address of plain http")?;
+    let stream = TcpStream::connect((host.trim_matches(['[', ']']), port)).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let request = Request::post(url.path())
+        .header(header::HOST, authority)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(body.clone())?;
+    Ok(sender.send_request(request).await?.status().as_u16())
 }
