@@ -1,6 +1,6 @@
 //! What both services need and neither owns: configuration, telemetry (log, metrics, traces),
-//! shutdown, the private ops port, AWS and HTTP client settings, files of certificates, sealing and the
-//! verification of access tokens.
+//! shutdown, the private ops port, AWS and HTTP client settings, files of certificates, sealing,
+//! shares of what is scarce, and the verification of access tokens.
 //! Nothing here names a record or a page.
 
 pub mod aws;
@@ -14,6 +14,7 @@ pub mod pem;
 pub mod preflight;
 pub mod refreshed;
 pub mod sealing;
+pub mod shares;
 pub mod shutdown;
 pub mod tables;
 pub mod telemetry;
