@@ -69,7 +69,7 @@ pub(crate) enum Error {
     Throttled(Option<u32>, #[source] Source),
     /// One address logs in more often than it may.
     #[error("too many logins from one address")]
-    TooManyLogins {
+    LoginsRateLimited {
         /// How many seconds to wait.
         seconds: u32,
         /// Where the person was going.
@@ -78,7 +78,7 @@ pub(crate) enum Error {
     /// The person, or the whole organization, asks more often than records-service lets them; how
     /// many seconds to wait, where known.
     #[error("too many requests of one person or organization")]
-    TooOften(Option<u32>, #[source] Source),
+    RateLimited(Option<u32>, #[source] Source),
     /// As many requests are worked on as may be.
     #[error("too many requests at once")]
     Busy,
@@ -121,8 +121,8 @@ impl Error {
             Self::TooLarge => Problem::TooLarge,
             Self::HeadTooLarge => Problem::HeadTooLarge,
             Self::Throttled(seconds, _) => Problem::Busy(seconds.unwrap_or(BUSY_SECONDS)),
-            Self::TooManyLogins { seconds, .. } => Problem::TooOften(*seconds),
-            Self::TooOften(seconds, _) => Problem::TooOften(seconds.unwrap_or(BUSY_SECONDS)),
+            Self::LoginsRateLimited { seconds, .. } => Problem::RateLimited(*seconds),
+            Self::RateLimited(seconds, _) => Problem::RateLimited(seconds.unwrap_or(BUSY_SECONDS)),
             Self::Busy => Problem::Busy(BUSY_SECONDS),
             Self::Unavailable(_) => Problem::Unavailable,
             Self::TimedOut(_) => Problem::TimedOut,
@@ -177,7 +177,7 @@ impl From<RecordsError> for Error {
                 Self::Throttled(retry_after.map(whole_seconds), Box::new(error))
             }
             RecordsError::RateLimited { retry_after, .. } => {
-                Self::TooOften(retry_after.map(whole_seconds), Box::new(error))
+                Self::RateLimited(retry_after.map(whole_seconds), Box::new(error))
             }
             // Sending the same again is right for both, and safe.
             RecordsError::Unavailable(_) | RecordsError::Conflict(_) => {

@@ -11,7 +11,7 @@ use records_proto::v1::Form;
 
 use crate::{
     records_client::{RecordsClient, RecordsError},
-    visit::SignedIn,
+    visit::LoggedIn,
 };
 
 /// How old a form may be on pages that only show records. A changed form is seen by everybody
@@ -43,7 +43,7 @@ impl Forms {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub(crate) async fn get(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
+    pub(crate) async fn get(&self, person: &LoggedIn) -> Result<Arc<Form>, RecordsError> {
         let organization = person.session().person().organization_id.as_str();
         if let Some(Remembered { form, at }) = self.remembered.get(organization)
             && at.elapsed() < REMEMBERED
@@ -57,7 +57,7 @@ impl Forms {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub(crate) async fn get_newest(&self, person: &SignedIn) -> Result<Arc<Form>, RecordsError> {
+    pub(crate) async fn get_newest(&self, person: &LoggedIn) -> Result<Arc<Form>, RecordsError> {
         let form = Arc::new(self.records.get_form(person.caller()).await?);
         let organization = person.session().person().organization_id.clone();
         let remembered = Remembered { form: Arc::clone(&form), at: Instant::now() };

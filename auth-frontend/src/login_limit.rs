@@ -77,7 +77,7 @@ pub(crate) async fn limit(
     }
     let limit = &site.login_limit;
     let client = ClientAddress::of(peer.ip(), request.headers(), limit.proxies);
-    limit.enter(client).map_err(|seconds| Error::TooManyLogins {
+    limit.enter(client).map_err(|seconds| Error::LoginsRateLimited {
         seconds,
         return_to: return_path(request.uri()).unwrap_or_else(ReturnPath::home),
     })?;

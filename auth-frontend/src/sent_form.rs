@@ -14,13 +14,13 @@ use crate::{
     error::Error,
     form_body::{BODY_LIMIT, Inputs},
     site::Site,
-    visit::{self, SignedIn, Visit},
+    visit::{self, LoggedIn, Visit},
 };
 
 /// A form from a page of this origin, whose token is not looked at yet.
 #[derive(Debug)]
 pub(crate) struct SentForm {
-    person: SignedIn,
+    person: LoggedIn,
     inputs: Arc<Inputs>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct SentForm {
 #[derive(Debug)]
 pub(crate) struct StaleForm {
     /// Who sent it.
-    pub person: SignedIn,
+    pub person: LoggedIn,
     /// What was typed.
     pub inputs: Arc<Inputs>,
 }
@@ -43,7 +43,7 @@ impl From<StaleForm> for Error {
 
 impl SentForm {
     /// A form that somebody who is logged in has sent.
-    pub(crate) fn new(person: SignedIn, inputs: Arc<Inputs>) -> Self {
+    pub(crate) fn new(person: LoggedIn, inputs: Arc<Inputs>) -> Self {
         Self { person, inputs }
     }
 
@@ -51,7 +51,7 @@ impl SentForm {
     ///
     /// # Errors
     /// [`StaleForm`].
-    pub(crate) fn confirm(self) -> Result<(SignedIn, Arc<Inputs>), StaleForm> {
+    pub(crate) fn confirm(self) -> Result<(LoggedIn, Arc<Inputs>), StaleForm> {
         if self.person.session().is_form_token(self.inputs.get(csrf::TOKEN_INPUT)) {
             Ok((self.person, self.inputs))
         } else {
@@ -76,7 +76,7 @@ impl FromRequest<Arc<Site>> for SentForm {
 pub(crate) async fn read(
     request: Request,
     site: &Site,
-) -> Result<(Option<SignedIn>, Arc<Inputs>), Error> {
+) -> Result<(Option<LoggedIn>, Arc<Inputs>), Error> {
     let (parts, body) = request.into_parts();
     // It has arrived already.
     let body = body::to_bytes(body, BODY_LIMIT).await;
@@ -85,7 +85,7 @@ pub(crate) async fn read(
     let inputs = receive(&parts, &body, site, &visit)?;
     // From now on it is there once, and not twice.
     drop(body);
-    let person = SignedIn::find(site, &parts.headers, &visit).await?;
+    let person = LoggedIn::find(site, &parts.headers, &visit).await?;
     Ok((person, inputs))
 }
 

@@ -84,13 +84,13 @@ impl Visit {
 
 /// Somebody who is logged in. A handler that takes it is not reached by anybody else.
 #[derive(Debug, Clone)]
-pub(crate) struct SignedIn {
+pub(crate) struct LoggedIn {
     session: Arc<Session>,
     trace: TraceContext,
     deadline: Deadline,
 }
 
-impl SignedIn {
+impl LoggedIn {
     /// The session.
     #[must_use]
     pub(crate) fn session(&self) -> &Session {
@@ -140,7 +140,7 @@ impl SignedIn {
     }
 }
 
-impl OptionalFromRequestParts<Arc<Site>> for SignedIn {
+impl OptionalFromRequestParts<Arc<Site>> for LoggedIn {
     type Rejection = Error;
 
     async fn from_request_parts(
@@ -152,7 +152,7 @@ impl OptionalFromRequestParts<Arc<Site>> for SignedIn {
     }
 }
 
-impl FromRequestParts<Arc<Site>> for SignedIn {
+impl FromRequestParts<Arc<Site>> for LoggedIn {
     type Rejection = Error;
 
     async fn from_request_parts(parts: &mut Parts, site: &Arc<Site>) -> Result<Self, Error> {
@@ -292,7 +292,7 @@ impl Site {
         if let Error::Login { problem, wish, .. } = error {
             page = page.going_on(*problem, wish);
         } else if let Some(return_to) = match error {
-            Error::TooManyLogins { return_to, .. } => Some(return_to.clone()),
+            Error::LoginsRateLimited { return_to, .. } => Some(return_to.clone()),
             Error::InvalidPageToken(first) => ReturnPath::parse(first),
             _ => asked.path(),
         } {
@@ -316,7 +316,7 @@ impl Site {
             }
         };
         let retry_after = match problem {
-            Problem::Busy(seconds) | Problem::TooOften(seconds) => Some(seconds),
+            Problem::Busy(seconds) | Problem::RateLimited(seconds) => Some(seconds),
             _ => None,
         };
         if let Some(seconds) = retry_after {

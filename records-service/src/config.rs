@@ -115,7 +115,7 @@ pub struct Rate {
 
 impl Rate {
     fn read(env: &mut Environment, whose: &str, per_second: &str, burst: &str) -> Option<Self> {
-        let per_second = env.or(&format!("{whose}_RATE"), per_second);
+        let per_second = env.or(&format!("{whose}_RATE_PER_SECOND"), per_second);
         let burst = env.or(&format!("{whose}_BURST"), burst);
         Some(Self { per_second: per_second?, burst: burst? })
     }
@@ -141,9 +141,10 @@ pub struct ServeConfig {
     pub reflection: bool,
     /// `MAX_IN_FLIGHT`: how many calls are let in at a time.
     pub max_in_flight: NonZeroU32,
-    /// `CALLER_RATE`, `CALLER_BURST`: how often one caller may call.
+    /// `CALLER_RATE_PER_SECOND`, `CALLER_BURST`: how often one caller may call.
     pub caller_rate: Rate,
-    /// `ORGANIZATION_RATE`, `ORGANIZATION_BURST`: how often all callers of one organization may.
+    /// `ORGANIZATION_RATE_PER_SECOND`, `ORGANIZATION_BURST`: how often all callers of one
+    /// organization may.
     pub organization_rate: Rate,
     /// `MAX_CONNECTIONS`: how many connections may be open.
     pub max_connections: NonZeroU32,

@@ -20,9 +20,9 @@ pub(crate) struct Login {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Notice {
     /// The person logged out.
-    SignedOut,
+    LoggedOut,
     /// The person logged out here, and the login service could not be told.
-    SignedOutHereOnly,
+    LoggedOutHereOnly,
     /// The session ended by itself.
     SessionExpired,
     /// The page asked for is only for people who are logged in.

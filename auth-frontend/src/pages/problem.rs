@@ -34,7 +34,7 @@ pub(crate) enum Problem {
     Busy(u32),
     /// The same person, address or organization asks more often than we answer; how many seconds to
     /// wait.
-    TooOften(u32),
+    RateLimited(u32),
     /// A fault of ours.
     Internal,
     /// The records cannot be reached, or there is too much to do.
@@ -63,7 +63,7 @@ impl Problem {
             Self::TooLarge => "too_large",
             Self::HeadTooLarge => "head_too_large",
             Self::Busy(_) => "busy",
-            Self::TooOften(_) => "too_often",
+            Self::RateLimited(_) => "too_often",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",
@@ -81,7 +81,7 @@ impl Problem {
             Self::PageNotFound | Self::RecordNotFound | Self::SessionNotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge => 413,
-            Self::TooOften(_) => 429,
+            Self::RateLimited(_) => 429,
             Self::HeadTooLarge => 431,
             Self::Internal => 500,
             Self::Busy(_) | Self::Unavailable => 503,
@@ -104,7 +104,7 @@ impl Problem {
             Self::TooLarge => "That is too much at once",
             Self::HeadTooLarge => "Your browser sends too much at once",
             Self::Busy(_) => "Too many people are asking at once",
-            Self::TooOften(_) => "Too many requests in a short time",
+            Self::RateLimited(_) => "Too many requests in a short time",
             Self::Internal => "Something went wrong on our side",
             Self::Unavailable => "The records cannot be reached just now",
             Self::TimedOut => "That took too long",
@@ -154,7 +154,7 @@ impl Problem {
                 let time = in_words(*seconds);
                 return format!("We have not begun with this. Wait {time} before you ask again.");
             }
-            Self::TooOften(seconds) => {
+            Self::RateLimited(seconds) => {
                 return format!(
                     "More came from you, or from others on the same connection or in the same \
                      organization, than we take in so short a time. We have not begun with this. Wait {} \
@@ -201,7 +201,7 @@ impl Problem {
                  beginning and log in again."
             }
             Self::Busy(_) => "Then try again.",
-            Self::TooOften(_) => {
+            Self::RateLimited(_) => {
                 "Then try again. If it stays, tell whoever looks after your network."
             }
             Self::Internal | Self::Unavailable | Self::TimedOut => {
@@ -215,7 +215,7 @@ impl Problem {
     pub(super) fn way_on(&self) -> WayOn {
         match self {
             Self::LoginExpired | Self::LoginExpiredWhileSending => WayOn::LogIn,
-            Self::Busy(_) | Self::TooOften(_) => WayOn::TryAgain,
+            Self::Busy(_) | Self::RateLimited(_) => WayOn::TryAgain,
             Self::BadPageToken => WayOn::FirstPage,
             Self::SessionNotFound => WayOn::Sessions,
             _ => WayOn::Start,
@@ -228,7 +228,7 @@ impl Problem {
             self,
             Self::LoginExpiredWhileSending
                 | Self::Busy(_)
-                | Self::TooOften(_)
+                | Self::RateLimited(_)
                 | Self::Internal
                 | Self::Unavailable
                 | Self::TimedOut

@@ -11,7 +11,7 @@ use crate::{
     permission, present,
     records_client::RecordsError,
     site::Site,
-    visit::SignedIn,
+    visit::LoggedIn,
 };
 
 use super::{ListQuery, MaybeQuery, PAGE_SIZE, parsed};
@@ -22,7 +22,7 @@ use super::{ListQuery, MaybeQuery, PAGE_SIZE, parsed};
 /// See [`Error`].
 pub(crate) async fn trail(
     State(site): State<Arc<Site>>,
-    person: SignedIn,
+    person: LoggedIn,
     query: MaybeQuery<ListQuery>,
 ) -> Result<Html<Bytes>, Error> {
     let ListQuery { page_token } = parsed(query)?;

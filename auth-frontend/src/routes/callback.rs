@@ -20,7 +20,7 @@ use crate::{
     return_path::ReturnPath,
     session::Person,
     site::Site,
-    visit::{SignedIn, Visit},
+    visit::{LoggedIn, Visit},
 };
 
 use super::{MaybeQuery, parsed};
@@ -66,7 +66,7 @@ pub(crate) async fn callback(
 
 /// Who goes back in the browser after a login comes here once more, logged in already.
 async fn replayed(site: &Site, visit: &Visit, headers: &HeaderMap) -> Result<Response, Error> {
-    match SignedIn::find(site, headers, visit).await? {
+    match LoggedIn::find(site, headers, visit).await? {
         Some(_) => Ok(Redirect::to(ReturnPath::home().as_str()).into_response()),
         None => Err(not_logged_in(LoginProblem::NotBegunHere, LoginWish::default(), None)),
     }

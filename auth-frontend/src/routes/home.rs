@@ -19,7 +19,7 @@ use crate::{
     records_client::RecordsError,
     return_path::ReturnPath,
     site::Site,
-    visit::SignedIn,
+    visit::LoggedIn,
 };
 
 use super::{MaybeQuery, login::is_no_organization, parsed};
@@ -42,7 +42,7 @@ pub(crate) struct StartQuery {
 /// [`Error::Unavailable`] where it cannot be found out who asks, and [`Error::Invalid`].
 pub(crate) async fn start(
     State(site): State<Arc<Site>>,
-    person: Option<SignedIn>,
+    person: Option<LoggedIn>,
     headers: HeaderMap,
     query: MaybeQuery<StartQuery>,
 ) -> Result<Response, Error> {
@@ -56,7 +56,7 @@ pub(crate) async fn start(
     // Nobody is logged in, so what looks like a session is one that has ended.
     let ended = site.sessions.is_claimed(&headers).then(|| site.sessions.forget());
     let notice = if logged_out.is_some() {
-        Some(Notice::SignedOut)
+        Some(Notice::LoggedOut)
     } else if ended.is_some() {
         Some(Notice::SessionExpired)
     } else {
@@ -83,7 +83,7 @@ pub(crate) async fn start(
 /// See [`Error`]. That records cannot be fetched keeps nobody from the rest of the page.
 pub(crate) async fn home(
     State(site): State<Arc<Site>>,
-    person: SignedIn,
+    person: LoggedIn,
 ) -> Result<Html<Bytes>, Error> {
     let latest = if person.session().has(permission::READ_RECORDS) {
         match latest(&site, &person.in_a_hurry(PATIENCE)).await {
@@ -101,7 +101,7 @@ pub(crate) async fn home(
     site.show(&Home { chrome: present::chrome(person.session()), latest })
 }
 
-async fn latest(site: &Site, person: &SignedIn) -> Result<Vec<RecentRecord>, RecordsError> {
+async fn latest(site: &Site, person: &LoggedIn) -> Result<Vec<RecentRecord>, RecordsError> {
     let caller = person.caller();
     let (list, form) = tokio::try_join!(
         site.records.list_records(caller, LATEST, String::new()),

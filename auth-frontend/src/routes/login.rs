@@ -18,7 +18,7 @@ use crate::{
     pages::LoginProblem,
     return_path::ReturnPath,
     site::Site,
-    visit::{SignedIn, Visit},
+    visit::{LoggedIn, Visit},
 };
 
 use super::{MaybeQuery, parsed, switch};
@@ -51,7 +51,7 @@ pub(crate) struct LoginQuery {
 pub(crate) async fn login(
     State(site): State<Arc<Site>>,
     Extension(visit): Extension<Arc<Visit>>,
-    person: Option<SignedIn>,
+    person: Option<LoggedIn>,
     headers: HeaderMap,
     query: MaybeQuery<LoginQuery>,
 ) -> Result<Response, Error> {

@@ -59,7 +59,7 @@ pub(super) async fn leave(
         Ok(url) => Redirect::to(url.as_str()).into_response(),
         Err(error) => {
             tracing::warn!(error = %Chain(&error), "logged out here but not at the provider");
-            let notice = Some(Notice::SignedOutHereOnly);
+            let notice = Some(Notice::LoggedOutHereOnly);
             site.show(&Login { notice, ..Login::default() })?.into_response()
         }
     };

@@ -20,7 +20,7 @@ use crate::{
     records_client::{RecordsError, Violation},
     sent_form::SentForm,
     site::Site,
-    visit::SignedIn,
+    visit::LoggedIn,
 };
 
 use super::{ListQuery, MaybeQuery, PAGE_SIZE, parsed};
@@ -37,7 +37,7 @@ const REQUEST_UNNAMED: &str = "This form did not arrive as this page sends it. L
 /// See [`Error`].
 pub(crate) async fn list(
     State(site): State<Arc<Site>>,
-    person: SignedIn,
+    person: LoggedIn,
     query: MaybeQuery<ListQuery>,
 ) -> Result<Html<Bytes>, Error> {
     let ListQuery { page_token } = parsed(query)?;
@@ -65,7 +65,7 @@ pub(crate) async fn list(
 /// See [`Error`].
 pub(crate) async fn show(
     State(site): State<Arc<Site>>,
-    person: SignedIn,
+    person: LoggedIn,
     headers: HeaderMap,
     id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, Error> {
@@ -108,7 +108,7 @@ pub(crate) async fn show(
 /// See [`Error`].
 pub(crate) async fn new(
     State(site): State<Arc<Site>>,
-    person: SignedIn,
+    person: LoggedIn,
 ) -> Result<Response, Error> {
     person.with(permission::CREATE_RECORDS)?;
     let form = site.forms.get_newest(&person).await?;
@@ -187,7 +187,7 @@ impl Filled {
     fn show(
         mut self,
         site: &Site,
-        person: &SignedIn,
+        person: &LoggedIn,
         status: StatusCode,
     ) -> Result<Response, Error> {
         if !self.inputs.may_be_repeated() {

@@ -13,7 +13,7 @@ use crate::{
     error::Error,
     login_attempt::LoginWish,
     site::Site,
-    visit::{SignedIn, Visit},
+    visit::{LoggedIn, Visit},
 };
 
 use super::login;
@@ -28,7 +28,7 @@ use super::login;
 pub(crate) async fn renew(
     State(site): State<Arc<Site>>,
     Extension(visit): Extension<Arc<Visit>>,
-    person: Option<SignedIn>,
+    person: Option<LoggedIn>,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let Some(person) = person else { return Ok(Redirect::to("/").into_response()) };

@@ -17,7 +17,7 @@ use crate::{
     sent_form::SentForm,
     session::Ended,
     site::Site,
-    visit::{SignedIn, Visit},
+    visit::{LoggedIn, Visit},
 };
 
 use super::logout::leave;
@@ -31,7 +31,7 @@ const PATH: &str = "/sessions";
 pub(crate) async fn list(
     State(site): State<Arc<Site>>,
     Extension(visit): Extension<Arc<Visit>>,
-    person: SignedIn,
+    person: LoggedIn,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let session = person.session();

@@ -20,7 +20,7 @@ use crate::{
     sent_form::{self, SentForm},
     session::{Reason, Session},
     site::Site,
-    visit::{SignedIn, Visit},
+    visit::{LoggedIn, Visit},
 };
 
 use super::{
@@ -35,7 +35,7 @@ use super::{
 /// [`Error::Login`], [`Error::Unauthenticated`] and [`Error::Invalid`].
 pub(crate) async fn ask(
     State(site): State<Arc<Site>>,
-    person: SignedIn,
+    person: LoggedIn,
     query: MaybeQuery<LoginQuery>,
 ) -> Result<Html<Bytes>, Error> {
     let wish = parsed(query)?.wish()?;

@@ -22,7 +22,12 @@ pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// A system that takes as much as it can carry from one person, which is what all of it is asked by.
 pub(crate) fn options() -> Outcome<StackOptions> {
     let mut options = StackOptions::for_test()?;
-    for limit in ["CALLER_RATE", "CALLER_BURST", "ORGANIZATION_RATE", "ORGANIZATION_BURST"] {
+    for limit in [
+        "CALLER_RATE_PER_SECOND",
+        "CALLER_BURST",
+        "ORGANIZATION_RATE_PER_SECOND",
+        "ORGANIZATION_BURST",
+    ] {
         options.variables.push((Service::Records, limit.to_owned(), "1000000".to_owned()));
     }
     Ok(options)

@@ -40,7 +40,7 @@ fn assert_is_limited(status: &Status) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_calls_too_often_is_told_when_to_come_back_and_others_notice_nothing() {
-    let app = TestApp::start_with(&[("CALLER_RATE", "1"), ("CALLER_BURST", "10")]).await;
+    let app = TestApp::start_with(&[("CALLER_RATE_PER_SECOND", "1"), ("CALLER_BURST", "10")]).await;
     let admin = app.user("acme-admin", "acme");
     let started = Instant::now();
 
@@ -84,7 +84,7 @@ async fn refused_at_last(app: &TestApp, username: &str) -> Status {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_flood_of_one_organization_does_not_slow_another() {
-    let limits = [("ORGANIZATION_RATE", "1"), ("ORGANIZATION_BURST", "10")];
+    let limits = [("ORGANIZATION_RATE_PER_SECOND", "1"), ("ORGANIZATION_BURST", "10")];
     let app = TestApp::start_with(&limits).await;
     let flood: Vec<_> = ["acme-admin", "acme-editor", "acme-viewer", "consultant"]
         .map(|username| app.user(username, "acme"))

@@ -115,8 +115,8 @@ fn every_value() -> Vec<DisplayValue> {
 pub(super) fn logins() -> Vec<Login> {
     vec![
         Login::default(),
-        Login { notice: Some(Notice::SignedOut), ..Login::default() },
-        Login { notice: Some(Notice::SignedOutHereOnly), ..Login::default() },
+        Login { notice: Some(Notice::LoggedOut), ..Login::default() },
+        Login { notice: Some(Notice::LoggedOutHereOnly), ..Login::default() },
         Login {
             organization: "acme".into(),
             notice: Some(Notice::SessionExpired),
@@ -203,8 +203,8 @@ pub(super) fn errors() -> Vec<ErrorPage> {
         Problem::LoginExpired,
         Problem::LoginExpiredWhileSending,
         Problem::HeadTooLarge,
-        Problem::TooOften(1),
-        Problem::TooOften(30),
+        Problem::RateLimited(1),
+        Problem::RateLimited(30),
     ];
     let inside = [
         Problem::FormExpired,
