@@ -20,9 +20,11 @@ const LIFETIME: Duration = Duration::from_mins(10);
 /// How long the browser keeps the cookie, in seconds. It outlives the attempt so that a login that
 /// was left open too long still knows the way back to where the person was going.
 const COOKIE_LIFETIME: u32 = 2 * 60 * 60;
-/// The most attempts that one browser has open; the oldest go first. Each cookie takes about a
-/// kilobyte of the 8 or so that servers accept.
+/// The most attempts that one browser has open; the oldest go first.
 const OPEN_ATTEMPTS: usize = 5;
+/// The most that their cookies weigh together, in bytes: each takes about one KiB, with the longest
+/// wish four, and many servers accept 8 KiB of cookies and no more.
+const OPEN_BYTES: usize = 6 * 1024;
 /// How a cookie's name begins; the attempt's id follows.
 const COOKIE_PREFIX: &str = "txn-";
 /// Bytes of randomness in an id, which only has to differ among the few of one browser.
@@ -117,18 +119,27 @@ impl LoginAttempts {
     #[must_use]
     pub(crate) fn keep(&self, headers: &HeaderMap, attempt: &LoginAttempt) -> Vec<HeaderValue> {
         let prefix = self.security.name(COOKIE_PREFIX);
-        let mut open: Vec<(u64, &str)> = cookies::with_prefix(headers, &prefix)
+        let bytes = |id: &str, value: &str| prefix.len() + id.len() + value.len();
+        let mut open: Vec<(u64, &str, usize)> = cookies::with_prefix(headers, &prefix)
             .into_iter()
-            .map(|(id, value)| (self.open(id, value).map_or(0, |open| open.expires_at), id))
+            .map(|(id, value)| {
+                let expires_at = self.open(id, value).map_or(0, |open| open.expires_at);
+                (expires_at, id, bytes(id, value))
+            })
             .collect();
         open.sort_unstable();
-        let dropped = (open.len() + 1).saturating_sub(OPEN_ATTEMPTS);
         let name = format!("{COOKIE_PREFIX}{}", attempt.id());
         let json = serde_json::to_vec(attempt).expect("an attempt is plain text and numbers");
         let value = self.sealer.seal(&name, &json);
+        let mut together = bytes(attempt.id(), &value);
+        let stay = open.iter().rev().take(OPEN_ATTEMPTS - 1).take_while(|(_, _, bytes)| {
+            together += bytes;
+            together <= OPEN_BYTES
+        });
+        let dropped = open.len() - stay.count();
         open.iter()
             .take(dropped)
-            .map(|(_, id)| self.forget(id))
+            .map(|(_, id, _)| self.forget(id))
             .chain([self.security.set(&name, &value, Some(COOKIE_LIFETIME))])
             .collect()
     }
@@ -280,6 +291,28 @@ mod tests {
     }
 
     #[test]
+    fn the_oldest_go_where_all_attempts_together_would_be_too_large_for_a_server() {
+        let (ours, now) = (ours(), SystemTime::now());
+        let mut jar = HeaderMap::new();
+
+        let begun: Vec<_> = (0..7)
+            .map(|minute| {
+                let mut attempt = attempt(now + Duration::from_secs(minute));
+                attempt.wish.return_to =
+                    ReturnPath::parse(&format!("/{}", "x".repeat(1023))).unwrap();
+                jar = browser(&jar, &ours.keep(&jar, &attempt));
+                let together: usize = jar.values().map(HeaderValue::len).sum();
+                assert!(together < 6 * 1024, "{together}");
+                attempt
+            })
+            .collect();
+
+        let found: Vec<_> =
+            begun.iter().map(|attempt| ours.find(&jar, &attempt.state, now).is_ok()).collect();
+        assert_eq!(found, [false, false, false, false, true, true, true]);
+    }
+
+    #[test]
     fn a_cookie_under_another_name_or_of_another_key_does_not_open() {
         let (ours, now) = (ours(), SystemTime::now());
         let attempt = attempt(now);
@@ -319,10 +352,11 @@ mod tests {
     #[test]
     fn the_cookie_fits_a_browser_with_the_longest_wish() {
         let wish = LoginWish {
-            organization: Some("o".repeat(100)),
-            invitation: Some("i".repeat(512)),
+            // As JSON has them, quotes are twice as long.
+            organization: Some("\"".repeat(100)),
+            invitation: Some("\"".repeat(512)),
             return_to: ReturnPath::parse(&format!("/{}", "x".repeat(1023))).unwrap(),
-            instead_of: Some("o".repeat(100)),
+            instead_of: Some("\"".repeat(100)),
             asks_password: true,
         };
         let attempt = LoginAttempt::new("n".repeat(43), "v".repeat(43), wish, SystemTime::now());

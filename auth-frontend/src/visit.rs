@@ -35,8 +35,8 @@ use crate::{
 /// its sake, sessions, the provider or records-service, has what is left of it: more than all of them
 /// take on a bad day, less than what makes people leave.
 const PAGE: Duration = Duration::from_secs(6);
-/// The most that is taken of a request's head, in bytes. Cookies of one session and five logins under
-/// way are about 4 KiB of it.
+/// The most that is taken of a request's head, in bytes. Cookies of one session and of logins under
+/// way are up to 7 KiB of it.
 const HEAD_BYTES: usize = 32 * 1024;
 /// How long a whole request may take, with its body, which may come over a bad mobile connection.
 const LONGEST: Duration = Duration::from_secs(20);

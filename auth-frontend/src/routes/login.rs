@@ -23,9 +23,9 @@ use crate::{
 
 use super::{MaybeQuery, parsed, switch};
 
-/// Longer than names (50) and ids (24) of Auth0's organizations are.
+/// Longer than names (50) and ids (24) of Auth0's organizations are, in bytes.
 const ORGANIZATION_LIMIT: usize = 100;
-/// Longer than Auth0's invitation tickets are.
+/// Longer than Auth0's invitation tickets are, in bytes.
 const INVITATION_LIMIT: usize = 512;
 /// The value of `prompt` that asks for the password in any case (OpenID Connect Core §3.1.2.1).
 const ASK_PASSWORD: &str = "login";
@@ -110,7 +110,7 @@ impl LoginQuery {
     /// What it asks for.
     ///
     /// # Errors
-    /// [`Error::Login`] for an organization that cannot be one, and [`Error::Invalid`].
+    /// [`Error::Login`] for an organization or an invitation that cannot be one.
     pub(super) fn wish(self) -> Result<LoginWish, Error> {
         let return_to = self.return_to.as_deref().and_then(ReturnPath::parse);
         let organization = trimmed(self.organization).map(as_auth0_writes_it);
@@ -121,18 +121,25 @@ impl LoginQuery {
             return Err(Error::Login { problem, wish: Box::new(wish), source: None });
         }
         wish.organization = organization;
-        wish.invitation = trimmed(self.invitation);
         wish.asks_password = self.prompt.as_deref() == Some(ASK_PASSWORD);
-        if wish.invitation.as_ref().is_some_and(|ticket| ticket.len() > INVITATION_LIMIT) {
-            return Err(Error::Invalid("the invitation is too long"));
+        let invitation = trimmed(self.invitation);
+        if invitation.as_deref().is_some_and(is_no_invitation) {
+            let problem = LoginProblem::BadInvitation;
+            return Err(Error::Login { problem, wish: Box::new(wish), source: None });
         }
+        wish.invitation = invitation;
         Ok(wish)
     }
 }
 
 /// Whether no organization can be called this.
 pub(super) fn is_no_organization(name: &str) -> bool {
-    name.chars().count() > ORGANIZATION_LIMIT || name.chars().any(char::is_control)
+    name.len() > ORGANIZATION_LIMIT || name.chars().any(char::is_control)
+}
+
+/// Whether no ticket can be this.
+fn is_no_invitation(ticket: &str) -> bool {
+    ticket.len() > INVITATION_LIMIT || !ticket.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Auth0's names of organizations are in lower case, and people type "Acme". Ids are kept as they

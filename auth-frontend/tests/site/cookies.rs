@@ -226,6 +226,26 @@ async fn a_session_that_somebody_planted_is_not_kept_over_a_login() {
 }
 
 #[tokio::test]
+async fn very_many_logins_with_long_ways_back_are_never_more_than_a_server_takes() {
+    let app = TestApp::start_with(&[("LOGIN_RATE_PER_MINUTE", "1000000")]).await;
+    let mut browser = app.browser();
+    let long = format!("/records?page_token={}", "x".repeat(1000));
+    let login = format!("/auth/login?organization=acme&return_to={long}");
+
+    for _ in 0..30 {
+        let begun = browser.get(&login).await;
+        let cookies: usize = browser.jar.iter().map(|(name, value)| name.len() + value.len()).sum();
+        assert_eq!(begun.status, 303);
+        assert!(cookies <= 6 * 1024, "{cookies}");
+    }
+    let page = browser.open(&login).await;
+    let callback = browser.log_in_up_to_callback("acme-admin", &page).await;
+    let landed = browser.get(&callback).await;
+
+    assert_eq!((landed.status, landed.location()), (303, long.as_str()));
+}
+
+#[tokio::test]
 async fn more_cookies_than_anybody_has_are_refused_in_words_or_passed_over() {
     let app = TestApp::start().await;
     let issuer = app.stack.auth0().issuer().trim_end_matches('/').to_owned();

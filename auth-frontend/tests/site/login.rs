@@ -220,6 +220,29 @@ async fn an_invitation_that_is_too_old_has_a_page_and_makes_nobody_a_member() {
 }
 
 #[tokio::test]
+async fn what_can_be_no_invitation_and_no_organization_has_a_page_and_begins_no_login() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let too_long = "x".repeat(513);
+
+    for odd in ["two%20words", "a%0Ab", "%00", "caf%C3%A9", too_long.as_str()] {
+        let address = "/auth/login?organization=acme&return_to=/records&invitation=";
+        let page = browser.get(&format!("{address}{odd}")).await;
+
+        assert_eq!(page.status, 400, "{odd}");
+        page.assert_shows("This invitation is no longer good");
+        assert_eq!(page.link("Log in"), "/auth/login?organization=acme&return_to=%2Frecords");
+    }
+    for odd in ["a%0Ab".to_owned(), "x".repeat(101), "é".repeat(51)] {
+        let page = browser.get(&format!("/auth/login?organization={odd}")).await;
+
+        assert_eq!(page.status, 400, "{odd}");
+        page.assert_shows("There is no such organization");
+    }
+    assert!(browser.jar.is_empty(), "{:?}", browser.jar.keys());
+}
+
+#[tokio::test]
 async fn each_refusal_of_the_provider_has_its_page_and_keeps_what_was_asked_for() {
     let app = TestApp::start().await;
     let mut browser = app.browser();
