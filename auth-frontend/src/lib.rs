@@ -26,6 +26,7 @@ mod random;
 mod record_form;
 mod records_client;
 mod return_path;
+mod room;
 mod routes;
 mod sent_form;
 mod server;

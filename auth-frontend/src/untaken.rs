@@ -4,67 +4,54 @@
 //!
 //! What the operating system holds for a connection is bounded where the port is taken.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The bytes of all pages that somebody asked for: some thousands as they mostly are, some dozens of
-/// the largest. Whoever is not logged in gets small ones only, too few on all connections to fill it.
-const PAGES: usize = 24 * 1024 * 1024;
-/// The bytes of all error pages that repeat what was typed by who may or may not be logged in. They
-/// have a room of their own: anybody can have such pages made, which must keep nobody from others.
-const REPEATED: usize = 8 * 1024 * 1024;
+use crate::room::{Place, Room};
+
+/// The bytes of all pages of members: some thousands as they mostly are, some dozens of the largest.
+const OF_MEMBERS: usize = 24 * 1024 * 1024;
+/// The bytes of all error pages that repeat what was typed by who may or may not be logged in.
+/// Anybody can have such pages made, which must keep nobody from others.
+const OF_STRANGERS: usize = 8 * 1024 * 1024;
 
 /// The room for pages that nobody has taken yet.
 pub(crate) struct Untaken {
-    pages: Arc<Semaphore>,
-    repeated: Arc<Semaphore>,
+    room: Room,
     bytes: Gauge,
 }
 
 impl Untaken {
     /// All of it, with what is in it shown in `registry`.
     pub(crate) fn new(registry: &mut Registry) -> Self {
-        let room = |bytes| Arc::new(Semaphore::new(bytes));
         let bytes = Gauge::default();
         registry.register(
             "http_server_pages_untaken_bytes",
             "Pages made and not yet taken by those who asked",
             bytes.clone(),
         );
-        Self { pages: room(PAGES), repeated: room(REPEATED), bytes }
+        Self { room: Room::new(OF_MEMBERS, OF_STRANGERS), bytes }
     }
 
-    /// A page that somebody asked for, if there is room for it.
-    pub(crate) fn page(&self, html: String) -> Option<Bytes> {
-        self.hold(&self.pages, html)
-    }
-
-    /// A page that repeats what somebody sent of whom nothing is known, if there is room for it.
-    pub(crate) fn repeated(&self, html: String) -> Option<Bytes> {
-        self.hold(&self.repeated, html)
-    }
-
-    fn hold(&self, room: &Arc<Semaphore>, html: String) -> Option<Bytes> {
+    /// A page for a member of the organization with this id, or for a stranger, if there is room for
+    /// it.
+    pub(crate) fn page(&self, html: String, organization: Option<&str>) -> Option<Bytes> {
         // What it was made in may be twice as large.
         let html = html.into_boxed_str();
-        let length = u32::try_from(html.len()).ok()?;
-        let room = Arc::clone(room).try_acquire_many_owned(length).ok()?;
-        let (length, bytes) = (i64::from(length), self.bytes.clone());
+        let place = self.room.take(organization, html.len())?;
+        let (length, bytes) = (i64::try_from(html.len()).ok()?, self.bytes.clone());
         bytes.inc_by(length);
-        Some(Bytes::from_owner(Held { html, length, bytes, _room: room }))
+        Some(Bytes::from_owner(Held { html, length, bytes, _place: place }))
     }
 }
 
-/// A page with its room. hyper keeps the bytes of an answer, and not a copy, until the socket has
+/// A page in its place. hyper keeps the bytes of an answer, and not a copy, until the socket has
 /// taken them.
 struct Held {
     html: Box<str>,
     length: i64,
     bytes: Gauge,
-    _room: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl AsRef<[u8]> for Held {
@@ -84,20 +71,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_has_its_room_until_the_last_of_it_is_dropped() {
+    fn a_page_has_its_place_until_the_last_of_it_is_dropped() {
         let untaken = Untaken::new(&mut Registry::default());
-        let mut page = untaken.page("x".repeat(PAGES)).unwrap();
-        let none = untaken.page("x".to_owned());
-        let repeated = untaken.repeated("x".repeat(REPEATED));
-        let last = page.split_off(PAGES - 1);
-        drop(page);
-        let still_none = untaken.page("x".to_owned());
+        let page = || untaken.page("x".repeat(OF_STRANGERS), None);
+        let mut first = page().unwrap();
+        let none = page();
+        let last = first.split_off(OF_STRANGERS - 1);
+        drop(first);
+        let still_none = page();
+        let held = untaken.bytes.get();
         drop(last);
 
-        let again = untaken.page("x".repeat(PAGES));
+        let again = page();
 
-        assert!(none.is_none() && still_none.is_none());
-        assert!(repeated.is_some() && again.is_some());
-        assert_eq!(untaken.bytes.get(), i64::try_from(PAGES + REPEATED).unwrap());
+        assert!(none.is_none() && still_none.is_none() && again.is_some());
+        assert_eq!(held, i64::try_from(OF_STRANGERS).unwrap());
+        drop(again);
+        assert_eq!(untaken.bytes.get(), 0);
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     form_body::Inputs,
     metrics::method_name,
-    pages::{ErrorPage, Page, Problem, RenderError},
+    pages::{ErrorPage, Login, Page, Problem, RenderError},
     present,
     records_client::OnBehalfOf,
     return_path::ReturnPath,
@@ -336,23 +336,34 @@ impl Site {
         if let Some(repeating) = repeating {
             let html = self.pages.render(&repeating)?;
             // Anybody can send what looks like somebody's form.
-            let is_known = visit.session.get().is_some();
-            let held = if is_known { self.untaken.page(html) } else { self.untaken.repeated(html) };
-            if let Some(held) = held {
+            let member = visit.session.get().map(|session| session.person());
+            let organization = member.map(|person| &*person.organization_id);
+            if let Some(held) = self.untaken.page(html, organization) {
                 return Ok(held);
             }
         }
         self.pages.render(page).map(Bytes::from)
     }
 
-    /// The answer that shows a page.
+    /// The answer that shows a page to who is logged in.
     ///
     /// # Errors
-    /// [`Error::Busy`] where too many pages wait to be taken, and [`Error::Internal`] where template
-    /// and page do not fit, which the tests rule out.
-    pub(crate) fn show(&self, page: &impl Page) -> Result<Html<Bytes>, Error> {
+    /// [`Error::Busy`] where too many pages wait to be taken, of all or of the organization, and
+    /// [`Error::Internal`] where template and page do not fit, which the tests rule out.
+    pub(crate) fn show(&self, session: &Session, page: &impl Page) -> Result<Html<Bytes>, Error> {
         let html = self.pages.render(page).map_err(|error| Error::Internal(Box::new(error)))?;
-        self.untaken.page(html).map(Html).ok_or_else(|| self.admission.refuse())
+        let held = self.untaken.page(html, Some(&session.person().organization_id));
+        held.map(Html).ok_or_else(|| self.admission.refuse())
+    }
+
+    /// The answer that shows the Login page. It is small, so the number of connections bounds it, and
+    /// nothing that others leave unread keeps anybody from it.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] as above.
+    pub(crate) fn show_login(&self, page: &Login) -> Result<Html<Bytes>, Error> {
+        let html = self.pages.render(page).map_err(|error| Error::Internal(Box::new(error)))?;
+        Ok(Html(html.into()))
     }
 }
 

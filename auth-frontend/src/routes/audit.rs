@@ -41,9 +41,10 @@ pub(crate) async fn trail(
         error => error.into(),
     })?;
     let entry = |event| present::audit_entry(event, form.as_deref());
-    site.show(&AuditTrail {
+    let page = AuditTrail {
         chrome: present::chrome(session),
         entries: list.events.into_iter().map(entry).collect(),
         paging: Paging::new(&page_token, &list.next_page_token),
-    })
+    };
+    site.show(session, &page)
 }

@@ -70,7 +70,7 @@ pub(crate) async fn start(
         notice,
         return_to: return_to.map(String::from),
     };
-    let mut response = site.show(&page)?.into_response();
+    let mut response = site.show_login(&page)?.into_response();
     for cookie in logged_out.into_iter().chain(ended) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
@@ -98,7 +98,8 @@ pub(crate) async fn home(
     } else {
         None
     };
-    site.show(&Home { chrome: present::chrome(person.session()), latest })
+    let session = person.session();
+    site.show(session, &Home { chrome: present::chrome(session), latest })
 }
 
 async fn latest(site: &Site, person: &LoggedIn) -> Result<Vec<RecentRecord>, RecordsError> {

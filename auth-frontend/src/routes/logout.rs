@@ -60,7 +60,7 @@ pub(super) async fn leave(
         Err(error) => {
             tracing::warn!(error = %Chain(&error), "logged out here but not at the provider");
             let notice = Some(Notice::LoggedOutHereOnly);
-            site.show(&Login { notice, ..Login::default() })?.into_response()
+            site.show_login(&Login { notice, ..Login::default() })?.into_response()
         }
     };
     let headers = response.headers_mut();

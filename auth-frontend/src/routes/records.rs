@@ -51,12 +51,13 @@ pub(crate) async fn list(
         RecordsError::Invalid { .. } => Error::InvalidPageToken(LIST_PATH),
         error => error.into(),
     })?;
-    site.show(&RecordsTable {
+    let page = RecordsTable {
         chrome: present::chrome(session),
         columns: present::columns(&form),
         rows: list.records.into_iter().map(|record| present::row(record, &form)).collect(),
         paging: Paging::new(&page_token, &list.next_page_token),
-    })
+    };
+    site.show(session, &page)
 }
 
 /// `GET /records/{id}`
@@ -95,7 +96,7 @@ pub(crate) async fn show(
         updated_at: present::moment(record.update_time),
         updater: present::actor(record.updater),
     };
-    let mut response = site.show(&page)?.into_response();
+    let mut response = site.show(session, &page)?.into_response();
     if let Some(saved) = saved {
         response.headers_mut().append(header::SET_COOKIE, saved);
     }
@@ -205,7 +206,7 @@ impl Filled {
             fields,
             problems,
         };
-        Ok((status, site.show(&page)?).into_response())
+        Ok((status, site.show(person.session(), &page)?).into_response())
     }
 }
 

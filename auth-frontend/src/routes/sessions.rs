@@ -46,7 +46,8 @@ pub(crate) async fn list(
     let mut sessions: Vec<_> = found.into_iter().map(present::session_entry).collect();
     sessions.sort_by_key(|entry| !entry.is_this);
     let chrome = present::chrome(session);
-    let mut response = site.show(&YourSessions { chrome, done, sessions })?.into_response();
+    let page = YourSessions { chrome, done, sessions };
+    let mut response = site.show(session, &page)?.into_response();
     for said in one.into_iter().chain(others) {
         response.headers_mut().append(header::SET_COOKIE, said);
     }

@@ -39,7 +39,8 @@ pub(crate) async fn ask(
     query: MaybeQuery<LoginQuery>,
 ) -> Result<Html<Bytes>, Error> {
     let wish = parsed(query)?.wish()?;
-    site.show(&page(person.session(), wish, SwitchReason::Choice))
+    let session = person.session();
+    site.show(session, &page(session, wish, SwitchReason::Choice))
 }
 
 /// `POST /auth/switch`
@@ -66,9 +67,9 @@ pub(crate) async fn switch(
         Ok((person, _)) => person,
         Err(stale) => {
             // They may be somewhere else by now than the page said.
-            let page = page(stale.person.session(), wish, SwitchReason::Choice);
-            let page = Switch { is_stale: true, ..page };
-            return Ok((StatusCode::FORBIDDEN, site.show(&page)?).into_response());
+            let session = stale.person.session();
+            let page = Switch { is_stale: true, ..page(session, wish, SwitchReason::Choice) };
+            return Ok((StatusCode::FORBIDDEN, site.show(session, &page)?).into_response());
         }
     };
     let session = person.session();
@@ -95,7 +96,7 @@ pub(super) fn follow(site: &Site, session: &Session, wish: LoginWish) -> Result<
         (Some(_), None | Some(false)) => SwitchReason::Invitation,
         (Some(_), Some(true)) => SwitchReason::InvitationHere,
     };
-    Ok(site.show(&page(session, wish, reason))?.into_response())
+    Ok(site.show(session, &page(session, wish, reason))?.into_response())
 }
 
 fn is_in(session: &Session, asked: &str) -> bool {
