@@ -22,18 +22,27 @@ use prometheus_client::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{error::Error, form_body, sent_form, site::Site, visit};
+use crate::{
+    arrival,
+    error::Error,
+    room::{Place, Room},
+    sent_form,
+    site::Site,
+    visit,
+};
 
-/// The bytes of all forms together, arriving and being worked on: some thousands as people send
-/// them, 32 of the largest. What has arrived counts, not what is said to come, and a form on its way
-/// counts here and not among the requests: else some slow senders could keep everybody from saving
-/// or even from reading.
-const FORM_KIBIBYTES: u32 = 32 * 1024;
+/// The bytes of all large forms of members, arriving and being worked on: 32 of the largest. A form on
+/// its way counts here and not among the requests, or some slow senders could keep everybody from
+/// reading.
+const OF_MEMBERS: usize = 32 * 1024 * 1024;
+/// The bytes of all large forms of whoever is not known to be logged in. They are kept for the sake of
+/// those whose session has ended, so that what they typed is not lost.
+const OF_STRANGERS: usize = 8 * 1024 * 1024;
 
 /// Lets requests in.
 pub(crate) struct Admission {
     requests: Arc<Semaphore>,
-    forms: Arc<Semaphore>,
+    forms: Room,
     in_flight: Gauge,
     shed: Counter,
 }
@@ -55,7 +64,7 @@ impl Admission {
     pub(crate) fn new(limit: u16, registry: &mut Registry) -> Self {
         let admission = Self {
             requests: Arc::new(Semaphore::new(limit.into())),
-            forms: Arc::new(Semaphore::new(FORM_KIBIBYTES as usize)),
+            forms: Room::new(OF_MEMBERS, OF_STRANGERS),
             in_flight: Gauge::default(),
             shed: Counter::default(),
         };
@@ -83,19 +92,12 @@ impl Admission {
         Ok(Admitted { _slot: slot, in_flight: self.in_flight.clone() })
     }
 
-    /// Room for forms: so far for none.
-    fn room(&self) -> OwnedSemaphorePermit {
-        let none = Arc::clone(&self.forms).try_acquire_many_owned(0);
-        none.expect("nothing is always to be had, and the semaphore is never closed")
-    }
-
-    /// Makes `room` that of a form of `length` bytes.
-    fn extend(&self, room: &mut OwnedSemaphorePermit, length: usize) -> Result<(), Error> {
-        let more = length.div_ceil(1024).saturating_sub(room.num_permits());
-        let more = u32::try_from(more).unwrap_or(u32::MAX);
-        let more = Arc::clone(&self.forms).try_acquire_many_owned(more);
-        room.merge(more.map_err(|_| self.refuse())?);
-        Ok(())
+    /// Keeps so many bytes of a large form of a member of this organization, or of a stranger.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub(crate) fn keep(&self, organization: Option<&str>, bytes: usize) -> Result<Place, Error> {
+        self.forms.take(organization, bytes).ok_or_else(|| self.refuse())
     }
 
     /// The answer to a request that there is no room for.
@@ -105,10 +107,10 @@ impl Admission {
     }
 }
 
-/// The middleware around the routes of pages: waits until a form has arrived, lets the request in,
-/// and begins the time that its page may take.
+/// The middleware around the routes of pages: waits until a form has arrived, which may have so many
+/// bytes, lets the request in, and begins the time that its page may take.
 pub(crate) async fn admit(
-    State(site): State<Arc<Site>>,
+    State((site, largest_form)): State<(Arc<Site>, usize)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
@@ -119,9 +121,8 @@ pub(crate) async fn admit(
         visit.deadline();
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
-    let mut room = site.admission.room();
-    let form = form_body::arrive(body, |length| site.admission.extend(&mut room, length)).await?;
-    visit.occupy(room);
+    let (form, places) = arrival::arrive(body, largest_form, &parts.headers, &site).await?;
+    visit.occupy(places);
     let _admitted = site.admission.enter().inspect_err(|_| {
         // It is not lost on whom we refuse; whether it is a form at all matters no more.
         let _ = sent_form::receive(&parts, &form, &site, &visit);

@@ -4,20 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use axum::{
-    body::Body,
-    http::{HeaderMap, HeaderValue, header},
-};
-use bytes::Bytes;
-use futures_util::StreamExt;
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::error::Error;
 
-/// The largest body that is read: a record of 128 KiB, three bytes a byte where it is escaped,
-/// with room to say precisely that a record is too large.
-pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
-/// A body that is not kept is read up to here.
-const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
 /// More inputs than any form has.
 const INPUT_LIMIT: usize = 500;
 /// The longest name of an input, in bytes: that of a DynamoDB attribute in a map, far beyond any
@@ -93,37 +83,6 @@ impl FromIterator<(String, String)> for Inputs {
     }
 }
 
-/// The whole body, once it has arrived. `make_room` is called with its length so far, before any of it
-/// is kept. What is not kept is read all the same: browsers show an answer only when they could send
-/// all they had to say.
-///
-/// # Errors
-/// [`Error::TooLarge`], [`Error::Invalid`] where it breaks off, and those of `make_room`.
-pub(crate) async fn arrive(
-    body: Body,
-    mut make_room: impl FnMut(usize) -> Result<(), Error>,
-) -> Result<Bytes, Error> {
-    let mut arrived = Ok(Vec::new());
-    let mut length = 0;
-    let mut chunks = body.into_data_stream();
-    while let Some(chunk) = chunks.next().await {
-        let chunk: Bytes = chunk.map_err(|_| Error::Invalid("the body broke off"))?;
-        length += chunk.len();
-        if length > DISCARD_LIMIT {
-            break;
-        }
-        arrived = arrived.and_then(|mut bytes| {
-            if length > BODY_LIMIT {
-                return Err(Error::TooLarge);
-            }
-            make_room(length)?;
-            bytes.extend_from_slice(&chunk);
-            Ok(bytes)
-        });
-    }
-    Ok(arrived?.into())
-}
-
 fn decode(encoded: &[u8]) -> Result<String, Error> {
     let mut decoded = Vec::with_capacity(encoded.len());
     let mut rest = encoded;
@@ -180,15 +139,6 @@ mod tests {
         for body in bad {
             assert!(Inputs::parse(body).is_err(), "{body:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_body_over_the_limit_is_too_large_and_one_at_the_limit_is_not() {
-        let at = arrive(Body::from(vec![b'x'; BODY_LIMIT]), |_| Ok(())).await;
-        let over = arrive(Body::from(vec![b'x'; BODY_LIMIT + 1]), |_| Ok(())).await;
-
-        assert_eq!(at.unwrap().len(), BODY_LIMIT);
-        assert!(matches!(over, Err(Error::TooLarge)));
     }
 
     #[test]

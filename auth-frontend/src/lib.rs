@@ -3,6 +3,7 @@
 
 mod admission;
 pub mod app;
+mod arrival;
 mod assets;
 mod client_address;
 pub mod config;

@@ -10,9 +10,9 @@ use axum::{
 };
 
 use crate::{
-    csrf,
+    arrival, csrf,
     error::Error,
-    form_body::{BODY_LIMIT, Inputs},
+    form_body::Inputs,
     site::Site,
     visit::{self, LoggedIn, Visit},
 };
@@ -79,7 +79,7 @@ pub(crate) async fn read(
 ) -> Result<(Option<LoggedIn>, Arc<Inputs>), Error> {
     let (parts, body) = request.into_parts();
     // It has arrived already.
-    let body = body::to_bytes(body, BODY_LIMIT).await;
+    let body = body::to_bytes(body, arrival::LARGE).await;
     let body = body.map_err(|error| Error::Internal(Box::new(error)))?;
     let visit = visit::of(&parts)?;
     let inputs = receive(&parts, &body, site, &visit)?;

@@ -16,7 +16,6 @@ use axum::{
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use service_kit::trace::{self, Span, TraceContext};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
     deadline::Deadline,
@@ -27,6 +26,7 @@ use crate::{
     present,
     records_client::OnBehalfOf,
     return_path::ReturnPath,
+    room::Place,
     session::{Reason, Session},
     site::Site,
 };
@@ -48,14 +48,14 @@ pub(crate) struct Visit {
     deadline: OnceLock<Deadline>,
     session: OnceLock<Arc<Session>>,
     sent: OnceLock<Arc<Inputs>>,
-    room: OnceLock<OwnedSemaphorePermit>,
+    places: OnceLock<Vec<Place>>,
 }
 
 impl Visit {
     fn new(trace: TraceContext) -> Self {
         let (deadline, session) = <(OnceLock<_>, OnceLock<_>)>::default();
-        let (sent, room) = <(OnceLock<_>, OnceLock<_>)>::default();
-        Self { trace, deadline, session, sent, room }
+        let (sent, places) = <(OnceLock<_>, OnceLock<_>)>::default();
+        Self { trace, deadline, session, sent, places }
     }
 
     /// What the request is called in the log.
@@ -76,9 +76,9 @@ impl Visit {
         let _ = self.sent.set(inputs);
     }
 
-    /// Keeps the room of the form that was sent for as long as it may be repeated.
-    pub(crate) fn occupy(&self, room: OwnedSemaphorePermit) {
-        let _ = self.room.set(room);
+    /// Keeps the places of the form that was sent for as long as it may be repeated.
+    pub(crate) fn occupy(&self, places: Vec<Place>) {
+        let _ = self.places.set(places);
     }
 }
 

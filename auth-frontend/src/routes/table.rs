@@ -11,7 +11,7 @@ use axum::{
 };
 
 use crate::{
-    admission, login_limit,
+    admission, arrival, login_limit,
     oidc::CALLBACK_PATH,
     permission::{CREATE_RECORDS, READ_AUDIT, READ_RECORDS},
     site::Site,
@@ -56,7 +56,7 @@ fn table() -> Vec<Entry> {
         page("/", Nothing, home::start),
         page("/home", Session, home::home),
         page("/records", Permission(READ_RECORDS), records::list),
-        form("/records", Permission(CREATE_RECORDS), records::create),
+        form("/records", Permission(CREATE_RECORDS), records::create).of_a_record(),
         page("/records/new", Permission(CREATE_RECORDS), records::new),
         page("/records/{id}", Permission(READ_RECORDS), records::show),
         page("/audit", Permission(READ_AUDIT), audit::trail),
@@ -84,9 +84,15 @@ struct Entry {
     is_admitted: bool,
     /// Counts among the requests that one address may send in a minute.
     is_limited: bool,
+    /// How many bytes of a form are taken.
+    largest_form: usize,
 }
 
 impl Entry {
+    fn of_a_record(self) -> Self {
+        Self { largest_form: arrival::LARGE, ..self }
+    }
+
     fn limited(self) -> Self {
         Self { is_limited: true, ..self }
     }
@@ -113,15 +119,17 @@ fn file<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Site>>) -> 
 }
 
 fn entry(route: Route, handler: MethodRouter<Arc<Site>>) -> Entry {
-    Entry { route, handler, is_admitted: true, is_limited: false }
+    let largest_form = arrival::SMALL;
+    Entry { route, handler, is_admitted: true, is_limited: false, largest_form }
 }
 
 /// The router of the table.
 pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
     let mut router = Router::new();
-    for Entry { route, mut handler, is_admitted, is_limited } in table() {
+    for Entry { route, mut handler, is_admitted, is_limited, largest_form } in table() {
         if is_admitted {
-            let admit = middleware::from_fn_with_state(Arc::clone(site), admission::admit);
+            let state = (Arc::clone(site), largest_form);
+            let admit = middleware::from_fn_with_state(state, admission::admit);
             handler = handler.route_layer(admit);
         }
         // Further out: who is refused for coming too often takes nobody's place.

@@ -85,6 +85,24 @@ async fn a_body_that_is_too_large_or_broken_is_refused_on_a_page() {
 }
 
 #[tokio::test]
+async fn only_a_form_with_a_record_may_be_large() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let forms = auth_frontend::routes().into_iter().filter(|route| route.method == "POST");
+
+    for path in forms.map(|form| form.path) {
+        let largest = if path == "/records" { 1024 } else { 20 } * 1024;
+        let fits = browser.clone().post_bytes(path, vec![b'x'; largest]).await;
+        let too_large = browser.post_bytes(path, vec![b'x'; largest + 1]).await;
+
+        assert_ne!(fits.status, 413, "{path}");
+        assert_eq!(too_large.status, 413, "{path}");
+        too_large.assert_shows("That is too much at once");
+    }
+    assert_eq!(browser.get("/home").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_form_from_elsewhere_does_nothing() {
     let app = TestApp::start().await;
     let mut browser = app.logged_in("acme-admin", "acme").await;

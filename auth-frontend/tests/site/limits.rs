@@ -11,11 +11,43 @@ use tokio::{
 
 use crate::{
     app::{TestApp, eventually},
-    browser::Page,
+    browser::{Browser, Page},
 };
+
+/// More than anybody's form has before it asks for room.
+const LARGE_NOTES: usize = 30_000;
 
 fn is_busy(page: &Page) -> bool {
     page.html.contains("Too many people are asking at once")
+}
+
+/// Begins forms in the name of who has this browser and leaves them unfinished, large ones and then
+/// smaller ones, until there is room for none of `LARGE_NOTES` bytes.
+async fn fill_the_room(app: &TestApp, browser: &Browser) -> Vec<TcpStream> {
+    let session = browser.jar.get("session").map(String::as_str).unwrap_or_default();
+    let head = format!(
+        "POST /records HTTP/1.1\r\nHost: x\r\nCookie: session={session}\r\n\
+         Content-Length: 1048576\r\n\r\n"
+    );
+    let address = app.stack.app_url().strip_prefix("http://").unwrap();
+    let mut unfinished = Vec::new();
+    for length in [1_000_000, LARGE_NOTES] {
+        let body = vec![b'x'; length];
+        while !is_busy(&browser.clone().post_bytes("/records", body.clone()).await) {
+            assert!(unfinished.len() < 200, "there is room for all of them");
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&body).await.unwrap();
+            unfinished.push(stream);
+        }
+    }
+    unfinished
+}
+
+/// The status after saving a record with so long a text.
+async fn save(browser: &mut Browser, notes: usize) -> u16 {
+    let notes = "x".repeat(notes);
+    browser.save_record(&[("title", "One"), ("category", "Asset"), ("notes", &notes)]).await.status
 }
 
 #[tokio::test]
@@ -97,6 +129,68 @@ async fn forms_that_do_not_arrive_keep_nobody_from_reading() {
         read.expect("the connection ends").unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 504 "), "{}", String::from_utf8_lossy(&answer));
     }
+}
+
+#[tokio::test]
+async fn strangers_with_large_forms_keep_nobody_from_saving_and_from_logging_out() {
+    let app = TestApp::start().await;
+    let mut ada = app.logged_in("acme-admin", "acme").await;
+    let mut stranger = app.browser();
+    stranger.jar.insert("session".to_owned(), "A".repeat(43));
+    let token = ada.get("/home").await.hidden("csrf_token");
+
+    let unfinished = fill_the_room(&app, &stranger).await;
+    let saved = [save(&mut ada, 10).await, save(&mut ada, LARGE_NOTES).await];
+    let by_a_stranger = stranger.post("/records", &[("title", "Small")]).await;
+    let out = ada.post("/auth/logout", &[("csrf_token", &token)]).await;
+    drop(unfinished);
+    let again = eventually("room for a stranger's form", async || {
+        let page = stranger.post("/records", &[("notes", &"x".repeat(LARGE_NOTES))]).await;
+        (page.status == 401).then_some(page)
+    })
+    .await;
+
+    assert_eq!((saved, out.status), ([303, 303], 303));
+    assert_eq!(by_a_stranger.status, 401);
+    // It may be somebody's whose session has ended.
+    again.assert_shows(&"x".repeat(LARGE_NOTES));
+}
+
+#[tokio::test]
+async fn one_organizations_large_forms_keep_no_other_from_saving() {
+    let app = TestApp::start().await;
+    let mut ada = app.logged_in("acme-admin", "acme").await;
+    let mut colleague = app.logged_in("acme-editor", "acme").await;
+    let mut gloria = app.logged_in("globex-admin", "globex").await;
+
+    let unfinished = fill_the_room(&app, &ada).await;
+    let small = [save(&mut ada, 10).await, save(&mut colleague, 10).await];
+    let refused = save(&mut colleague, LARGE_NOTES).await;
+    let other = save(&mut gloria, LARGE_NOTES).await;
+    drop(unfinished);
+    let again = eventually("room for a colleague's form", async || {
+        Some(save(&mut colleague, LARGE_NOTES).await).filter(|status| *status == 303)
+    })
+    .await;
+
+    assert_eq!((small, refused), ([303, 303], 503));
+    assert_eq!((other, again), (303, 303));
+}
+
+#[tokio::test]
+async fn a_large_form_is_not_lost_while_nobody_knows_who_sends_it() {
+    let app = TestApp::start().await;
+    let mut ada = app.logged_in("acme-admin", "acme").await;
+    let notes = "x".repeat(LARGE_NOTES);
+    let record = [("title", "Kept"), ("category", "Asset"), ("notes", notes.as_str())];
+    let form = ada.record_form(&record).await;
+
+    app.stack.dynamodb().stop().await;
+    let page = ada.post_form("/records", &form).await;
+
+    assert_eq!(page.status, 503);
+    page.assert_shows("What you typed is kept on this page.");
+    page.assert_shows(&notes);
 }
 
 #[tokio::test]

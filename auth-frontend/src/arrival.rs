@@ -1,0 +1,95 @@
+//! The arrival of forms: how large each may be, and who may have more of them kept than all can. It does
+//! not know what is in them.
+
+use std::time::Duration;
+
+use axum::{body::Body, http::HeaderMap};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tokio::sync::OnceCell;
+
+use crate::{deadline::Deadline, error::Error, room::Place, site::Site};
+
+/// The largest form without a record, in bytes: the longest logout token that is looked at, and what
+/// else a provider may say. So much of any form is kept without asking for room, or strangers could
+/// keep everybody from logging out: connections bound it, and 900 of them have 18 MiB.
+pub(crate) const SMALL: usize = 20 * 1024;
+/// The largest form with a record: one of 128 KiB, three bytes a byte where it is escaped, with room
+/// to say precisely that a record is too large.
+pub(crate) const LARGE: usize = 1024 * 1024;
+/// A body that is not kept is read up to here.
+const DISCARD_LIMIT: usize = 16 * 1024 * 1024;
+/// What a form beyond [`SMALL`] asks for each time that it has used up what it has, in bytes. What has
+/// arrived counts, not what is said to come.
+const PIECE: usize = 32 * 1024;
+/// How long a large form waits for who sends it to be found.
+const FOUND_WITHIN: Duration = Duration::from_secs(1);
+
+/// The whole form of at most `most` bytes, once it has arrived, and the places that it takes. What is
+/// not kept is read all the same: browsers show an answer only when they could send all they had to
+/// say.
+///
+/// # Errors
+/// [`Error::TooLarge`], [`Error::Invalid`] where it breaks off, and [`Error::Busy`] where there is no
+/// room for as much of it as came.
+pub(crate) async fn arrive(
+    body: Body,
+    most: usize,
+    headers: &HeaderMap,
+    site: &Site,
+) -> Result<(Bytes, Vec<Place>), Error> {
+    let mut arrived = Ok(Form {
+        site,
+        headers,
+        organization: OnceCell::new(),
+        places: Vec::new(),
+        bytes: Vec::new(),
+    });
+    let mut length = 0;
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk: Bytes = chunk.map_err(|_| Error::Invalid("the body broke off"))?;
+        length += chunk.len();
+        if length > DISCARD_LIMIT {
+            break;
+        }
+        if let Ok(form) = &mut arrived
+            && let Err(error) = form.add(&chunk, most).await
+        {
+            arrived = Err(error);
+        }
+    }
+    arrived.map(|form| (form.bytes.into(), form.places))
+}
+
+/// As much of a form as has arrived.
+struct Form<'a> {
+    site: &'a Site,
+    headers: &'a HeaderMap,
+    organization: OnceCell<Option<String>>,
+    places: Vec<Place>,
+    bytes: Vec<u8>,
+}
+
+impl Form<'_> {
+    async fn add(&mut self, chunk: &[u8], most: usize) -> Result<(), Error> {
+        let length = self.bytes.len() + chunk.len();
+        if length > most {
+            return Err(Error::TooLarge);
+        }
+        while SMALL + self.places.len() * PIECE < length {
+            let organization = self.organization.get_or_init(|| self.find_organization()).await;
+            self.places.push(self.site.admission.keep(organization.as_deref(), PIECE)?);
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The organization of who sends it. Whether they may is asked once it is there; where it cannot
+    /// be found out, they count as a stranger, and the page that says so repeats what was typed.
+    async fn find_organization(&self) -> Option<String> {
+        let found = self.site.sessions.find(self.headers);
+        let found = Deadline::after(FOUND_WITHIN).bound(found).await.ok().flatten();
+        found.map(|session| session.person().organization_id.clone())
+    }
+}
