@@ -88,6 +88,20 @@ fn every_template_file_is_a_page_or_a_part_of_one() {
     assert_eq!(files, used);
 }
 
+#[test]
+fn every_page_of_who_is_logged_in_has_the_logout() {
+    const FORM: &str = r#"<form class="logout" method="post" action="/auth/logout">"#;
+    let documents = rendered(&Pages::compile().unwrap())
+        .into_iter()
+        .flat_map(|(name, documents)| documents.into_iter().map(move |html| (name, html)));
+
+    for ((template, html), context) in documents.zip(contexts()) {
+        let is_for_strangers_too = [Login::TEMPLATE, ErrorPage::TEMPLATE].contains(&template);
+        assert!(is_for_strangers_too || context["chrome"].is_object(), "{template}");
+        assert_eq!(html.contains(FORM), context["chrome"].is_object(), "{template}");
+    }
+}
+
 /// The engine takes an unknown name in a condition for false, so a misspelt one would go unseen.
 #[test]
 fn every_name_in_a_template_is_in_some_page_or_set_there() {

@@ -41,6 +41,9 @@ fn assert_protected_everywhere(page: &Page, issuer: &str) {
     assert_eq!(header("cross-origin-resource-policy"), "same-origin");
     assert_eq!(header("x-frame-options"), "DENY");
     assert!(!page.headers.contains_key("server"));
+    if page.html.starts_with("<!DOCTYPE html>") {
+        assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    }
     let is_file = page.status == 200
         && (page.path().starts_with("/static/") || page.path() == "/favicon.ico");
     let caching = header(CACHE_CONTROL.as_str());

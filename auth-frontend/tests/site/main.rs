@@ -11,6 +11,7 @@ mod csrf;
 mod expiry;
 mod forms;
 mod headers;
+mod id_tokens;
 mod isolation;
 mod limits;
 mod login;

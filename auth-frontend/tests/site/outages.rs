@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dev_stack::{
-    Fault, FaultProxy, Service,
+    Auth0, Auth0Options, Fault, FaultProxy, Service,
     auth0::{Endpoint, FailureMode},
 };
 
@@ -146,4 +146,33 @@ async fn while_the_provider_says_nothing_logging_in_and_out_end_in_time() {
     assert_eq!(logged_out.status, 200, "{}", logged_out.html);
     assert!(took_ending < IN_TIME, "{took_ending:?}");
     assert!(app.sessions().await.is_empty());
+}
+
+/// With a redirect of the token request our secret would go along.
+#[tokio::test]
+async fn no_redirect_of_the_provider_is_followed() {
+    let app = TestApp::start().await;
+    let elsewhere = Auth0::start(Auth0Options::sample("http://localhost:3000")).await.unwrap();
+    let redirect = |endpoint, path| {
+        let address = format!("{}{path}", elsewhere.issuer());
+        app.stack.auth0().fail(endpoint, FailureMode::Redirect(address));
+    };
+    let mut browser = app.browser();
+    let login = browser.begin_login("acme", "").await;
+    let callback = browser.log_in_up_to_callback("acme-editor", &login).await;
+
+    redirect(Endpoint::Token, "oauth/token");
+    let not_finished = browser.get(&callback).await;
+    app.stack.restart(Service::Frontend, &[]).await.unwrap();
+    redirect(Endpoint::Discovery, ".well-known/openid-configuration");
+    let not_begun = browser.get("/auth/login?organization=acme").await;
+
+    for page in [not_finished, not_begun] {
+        assert_eq!(page.status, 503, "{}", page.html);
+        page.assert_shows("The login service does not answer");
+    }
+    for endpoint in [Endpoint::Token, Endpoint::Discovery] {
+        assert_eq!(elsewhere.requests(endpoint), 0, "{endpoint:?}");
+        assert!(app.stack.auth0().requests(endpoint) > 0, "{endpoint:?}");
+    }
 }

@@ -8,7 +8,7 @@ use axum::{
     extract::{Request, State},
     http::StatusCode,
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse as _, Redirect, Response},
 };
 use serde_json::json;
 
@@ -36,6 +36,10 @@ pub enum Endpoint {
 pub enum FailureMode {
     /// It answers with this status and a body that is of no use.
     Status(u16),
+    /// It sends whoever asks to this address, with everything that was sent.
+    Redirect(String),
+    /// The token endpoint does its work, and then answers with this in place of the ID token.
+    IdToken(String),
     /// It does its work after this time.
     Delay(Duration),
     /// It answers with this OAuth error: the authorize endpoint by sending the browser back, every
@@ -75,7 +79,7 @@ pub(super) async fn interfere(
 ) -> Response {
     *tenant.lock().requests.entry(endpoint).or_default() += 1;
     match tenant.failure(endpoint) {
-        None => next.run(request).await,
+        None | Some(FailureMode::IdToken(_)) => next.run(request).await,
         Some(FailureMode::Delay(time)) => {
             tokio::time::sleep(time).await;
             next.run(request).await
@@ -84,6 +88,7 @@ pub(super) async fn interfere(
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             (status, "Failure on demand of the local Auth0").into_response()
         }
+        Some(FailureMode::Redirect(address)) => Redirect::temporary(&address).into_response(),
         // It must look at the request first, to know where the browser goes.
         Some(FailureMode::OAuthError { .. }) if endpoint == Endpoint::Authorize => {
             next.run(request).await

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::{
     client_auth::{self, Client},
+    failures::{Endpoint, FailureMode},
     http::Parameters,
     keys::random_text,
     options::{MachineClient, WebClient},
@@ -189,7 +190,10 @@ fn tokens_for(
     });
     if tokens::has_scope(&grant.scope, "openid") {
         let claims = tokens::id(tenant, grant, nonce);
-        answer["id_token"] = json!(everything.keys.sign(&tokens::header(everything), &claims));
+        answer["id_token"] = match everything.failures.get(&Endpoint::Token) {
+            Some(FailureMode::IdToken(another)) => json!(another),
+            _ => json!(everything.keys.sign(&tokens::header(everything), &claims)),
+        };
     }
     if tokens::has_scope(&grant.scope, "offline_access") {
         let token = format!("v1.{}", random_text(48));

@@ -8,7 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dev_stack::auth0::{Endpoint, FailureMode};
+use dev_stack::{
+    Auth0, Auth0Options,
+    auth0::{Endpoint, FailureMode},
+};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use records_proto::v1::{self as pb, records_service_client::RecordsServiceClient};
 use serde_json::json;
@@ -138,6 +141,19 @@ async fn an_unreachable_issuer_is_unavailable_and_known_keys_serve_on() {
         assert!(back.elapsed() < Duration::from_secs(10), "it does not recover");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_not_fetched_from_where_the_issuer_redirects_to() {
+    let app = TestApp::start().await;
+    let elsewhere = Auth0::start(Auth0Options::sample("http://localhost:3000")).await.unwrap();
+    let address = format!("{}.well-known/jwks.json", elsewhere.issuer());
+    app.auth0.fail(Endpoint::Jwks, FailureMode::Redirect(address));
+
+    let status = app.user("acme-admin", "acme").list(0, "").await.unwrap_err();
+
+    assert_eq!(status.code(), Code::Unavailable);
+    assert_eq!(elsewhere.requests(Endpoint::Jwks), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,14 +9,19 @@ use std::{
 
 use dev_stack::{Authority, Certified};
 use records_proto::v1::{self as pb, records_service_client::RecordsServiceClient};
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName};
+use rustls::{
+    ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion,
+    crypto::aws_lc_rs,
+    pki_types::ServerName,
+    version::{TLS12, TLS13},
+};
 use service_kit::telemetry::Chain;
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tonic::{
     Request,
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
@@ -109,6 +114,76 @@ fn showing(tls: ClientTlsConfig, certified: &Certified) -> ClientTlsConfig {
     tls.identity(Identity::from_pem(&certified.certificate, &certified.key))
 }
 
+/// A connection whose client offers these versions and trusts this authority.
+async fn handshake(
+    serve: &Service,
+    authority: &Authority,
+    versions: &[&'static SupportedProtocolVersion],
+) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    for certificate in service_kit::pem::certificates(authority.certificate().as_bytes()).unwrap() {
+        roots.add(certificate).unwrap();
+    }
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TcpStream::connect(&serve.address).await.unwrap();
+    let name = ServerName::try_from(NAME).unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// The answer to a client that speaks this version at most, with this suite alone, on P-256. Our own
+/// library would not offer what is to be refused. Source: RFC 5246 §7.4.1.2.
+async fn answer_to_hello(serve: &Service, version: [u8; 2], suite: [u8; 2]) -> [u8; 7] {
+    let hello = [
+        &[22, 3, 1, 0, 69, 1, 0, 0, 65][..],
+        &version,
+        &[0; 33],
+        &[0, 2],
+        &suite,
+        &[1, 0, 0, 22],
+        &[0, 10, 0, 4, 0, 2, 0, 23],
+        &[0, 11, 0, 2, 1, 0],
+        &[0, 13, 0, 4, 0, 2, 4, 3],
+    ];
+    let mut stream = TcpStream::connect(&serve.address).await.unwrap();
+    stream.write_all(&hello.concat()).await.unwrap();
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_1_3_and_1_2_are_spoken_and_nothing_older_or_weaker() {
+    const GCM: [u8; 2] = [0xc0, 0x2b];
+    const CBC: [u8; 2] = [0xc0, 0x09];
+    let ours = Authority::new("ours");
+    let guarded = Guarded::start(&ours.issue(&[NAME]), None).await;
+    let serve = &guarded.serve;
+
+    for (offered, spoken) in [
+        (&[&TLS12][..], ProtocolVersion::TLSv1_2),
+        (&[&TLS13], ProtocolVersion::TLSv1_3),
+        (&[&TLS12, &TLS13], ProtocolVersion::TLSv1_3),
+    ] {
+        let connection = handshake(serve, &ours, offered).await;
+        assert_eq!(connection.get_ref().1.protocol_version(), Some(spoken));
+    }
+    let good = answer_to_hello(serve, [3, 3], GCM).await;
+    let tls_1_1 = answer_to_hello(serve, [3, 2], GCM).await;
+    let unauthenticated_text = answer_to_hello(serve, [3, 3], CBC).await;
+
+    // A handshake goes on; alerts are fatal, "protocol version" and "handshake failure".
+    assert_eq!(good[..3], [22, 3, 3]);
+    assert_eq!((tls_1_1[0], &tls_1_1[5..]), (21, &[2, 70][..]));
+    assert_eq!((unauthenticated_text[0], &unauthenticated_text[5..]), (21, &[2, 40][..]));
+    assert!(guarded.next_refusal().contains("Tls12NotOffered"));
+    assert!(guarded.next_refusal().contains("NoCipherSuitesInCommon"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_gets_in_only_where_it_finds_the_server_that_it_trusts() {
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));
@@ -181,20 +256,7 @@ async fn who_says_nothing_before_or_after_the_handshake_leaves_their_place_to_ot
     let mut half = TcpStream::connect(&serve.address).await.unwrap();
     // The head of a handshake that is to have 512 bytes.
     half.write_all(&[22, 3, 1, 2, 0, 1]).await.unwrap();
-    let mut roots = RootCertStore::empty();
-    for certificate in service_kit::pem::certificates(ours.certificate().as_bytes()).unwrap() {
-        roots.add(certificate).unwrap();
-    }
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(&serve.address).await.unwrap();
-    let connector = TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from(NAME).unwrap();
-    let mut mute = connector.connect(name, stream).await.unwrap();
+    let mut mute = handshake(serve, &ours, &[&TLS13, &TLS12]).await;
     assert_eq!(mute.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     serve.wait_for(CONNECTIONS, 3.0).await;
 
