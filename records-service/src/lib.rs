@@ -9,6 +9,7 @@ mod error;
 mod failure;
 mod grpc;
 mod jitter;
+mod making;
 mod page_token;
 mod preflight;
 mod provision;

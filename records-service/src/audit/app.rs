@@ -10,7 +10,7 @@ use service_kit::{
 };
 
 use super::{metrics::WorkerMetrics, queue::Queue, worker::Worker};
-use crate::{StartError, config::AuditConfig, store::Store};
+use crate::{app::StartError, config::AuditConfig, store::Store};
 
 /// How long the worker may go on with the messages it has in hand.
 const DRAIN: Duration = Duration::from_secs(10);

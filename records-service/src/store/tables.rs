@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::{
 };
 use service_kit::tables::{IndexShape, TableShape, key_schema};
 
-use crate::provision::{ProvisionError, until};
+use crate::making::{ProvisionError, until};
 
 /// How long a new or changed table may take. One with an index takes longest.
 const TABLE_PATIENCE: Duration = Duration::from_mins(5);

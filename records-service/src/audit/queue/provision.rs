@@ -11,7 +11,7 @@ use aws_sdk_sqs::{
 };
 use serde_json::{Value, json};
 
-use crate::provision::{ProvisionError, until};
+use crate::making::{ProvisionError, until};
 
 /// How long a received message is hidden from other workers; far more than storing a batch takes.
 const VISIBILITY_SECONDS: &str = "60";
