@@ -1,4 +1,7 @@
-//! A browser as far as these tests need one: cookies, forms, and how long each page took.
+//! A browser as far as these tests need one: cookies that many tasks share, forms, and how long each
+//! page took. That of the frontend's tests (`auth-frontend/tests/site/browser.rs`) lets a test see and
+//! change its cookies instead. The library, which both could reach, has no HTTP client that could be
+//! a browser, and the program made of it needs none.
 
 use std::time::{Duration, Instant};
 
