@@ -21,7 +21,6 @@ use crate::{
     client_address::ClientAddress,
     error::{Error, whole_seconds},
     return_path::ReturnPath,
-    site::Site,
 };
 
 /// Of how many clients it is known how often they came, about 150 bytes each; who has not come for
@@ -67,7 +66,7 @@ impl LoginLimit {
 /// The middleware around the routes that nobody needs to be logged in for and that cost more than a
 /// page.
 pub(crate) async fn limit(
-    State(site): State<Arc<Site>>,
+    State(limit): State<Arc<LoginLimit>>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     request: Request,
     next: Next,
@@ -75,7 +74,6 @@ pub(crate) async fn limit(
     if request.method() == Method::GET && is_asked_in_the_background(request.headers()) {
         return Err(Error::Invalid("a page of another site asks for a login in the background"));
     }
-    let limit = &site.login_limit;
     let client = ClientAddress::of(peer.ip(), request.headers(), limit.proxies);
     limit.enter(client).map_err(|seconds| Error::LoginsRateLimited {
         seconds,

@@ -30,7 +30,7 @@ pub(crate) struct Site {
     /// How much is worked on at once.
     pub admission: Admission,
     /// How often one address may log in.
-    pub login_limit: LoginLimit,
+    pub login_limit: Arc<LoginLimit>,
     /// What is measured of requests and logins.
     pub metrics: Metrics,
     /// The templates.
@@ -107,11 +107,11 @@ impl Site {
         let verifier = Verifier::new(config.tokens, http.clone(), fetches.clone());
         Ok(Arc::new(Self {
             admission: Admission::new(config.max_in_flight.get(), registry),
-            login_limit: LoginLimit::new(
+            login_limit: Arc::new(LoginLimit::new(
                 config.logins_per_minute,
                 config.trusted_proxies,
                 registry,
-            ),
+            )),
             metrics: Metrics::register(registry),
             pages: Pages::compile()?,
             untaken: Untaken::new(registry),

@@ -134,7 +134,8 @@ pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
         }
         // Further out: who is refused for coming too often takes nobody's place.
         if is_limited {
-            let limit = middleware::from_fn_with_state(Arc::clone(site), login_limit::limit);
+            let state = Arc::clone(&site.login_limit);
+            let limit = middleware::from_fn_with_state(state, login_limit::limit);
             handler = handler.route_layer(limit);
         }
         router = router.route(route.path, handler);
