@@ -17,7 +17,8 @@ use std::{
 use dev_stack::{Service, Stack};
 use reqwest::Client;
 use support::{
-    NOTES, Outcome, RECORDS, create_records, logged_in_browser, pid, resident_mib, to_f64,
+    ADMINISTRATORS, NOTES, Outcome, RECORDS, create_records, logged_in_browser, pid, resident_mib,
+    to_f64,
 };
 
 const CONNECTIONS: usize = 16;
@@ -31,8 +32,8 @@ const MICROSECONDS_PER_TICK: f64 = 10_000.0;
 async fn main() -> Outcome<()> {
     let stack = Stack::start(support::options()?).await?;
     idle(&stack).await?;
-    create_records(&stack, NOTES).await?;
-    let browser = logged_in_browser(&stack).await?;
+    create_records(&stack, ADMINISTRATORS[0], NOTES).await?;
+    let browser = logged_in_browser(&stack, ADMINISTRATORS[0]).await?;
 
     println!("\nlist page of {RECORDS} records, {CONNECTIONS} connections:");
     load(&stack, &browser, WARM_UP).await?;

@@ -2,7 +2,8 @@
 //! how much is shed, and whether memory stays flat. See docs/performance.md.
 //!
 //! First it asks as fast as answers come (a closed loop), which tells the capacity of this machine
-//! with everything on it; then it offers twice that, whatever becomes of it (an open loop).
+//! with everything on it; then it offers twice that, whatever becomes of it (an open loop). Two
+//! organizations take turns in asking, because one alone is given half of the room at most.
 //!
 //! It runs the binaries beside it, so build them with the same profile first. Arguments: `pages`
 //! (through the frontend, the default), `calls` (to records-service) or `large` (calls whose answers are
@@ -16,10 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dev_stack::{Service, Stack, samples};
+use dev_stack::{Service, Stack};
 use records_proto::v1::{ListRecordsRequest, records_service_client::RecordsServiceClient};
 use reqwest::{Client, StatusCode};
-use support::{NOTES, Outcome, RECORDS, create_records, logged_in_browser, resident_mib, to_f64};
+use support::{
+    ADMINISTRATORS, NOTES, Outcome, RECORDS, create_records, logged_in_browser, resident_mib,
+    to_f64,
+};
 use tokio::{
     sync::{Semaphore, mpsc},
     task::JoinSet,
@@ -120,37 +124,42 @@ async fn main() -> Outcome<()> {
         "large" => "x".repeat(NOTES_BYTES),
         _ => NOTES.to_owned(),
     };
-    create_records(&stack, &notes).await?;
-    let question = match subject.as_str() {
-        "pages" => {
-            let url = format!("{}/records", stack.app_url());
-            Question::Page(logged_in_browser(&stack).await?, url.into())
-        }
-        "calls" | "large" => {
-            let endpoint = Endpoint::new(stack.grpc_url())?;
-            let channel = Channel::balance_list(std::iter::repeat_n(endpoint, CONNECTIONS));
-            let token = stack.auth0().user_token("acme-admin", samples::ACME)?;
-            let records = RecordsServiceClient::new(channel).max_decoding_message_size(8 << 20);
-            let expected = if subject == "large" { LARGE_RECORDS } else { RECORDS };
-            Question::Call(records, format!("Bearer {token}").parse()?, expected)
-        }
-        other => return Err(format!("{other:?} is not pages, calls or large").into()),
-    };
+    let endpoint = Endpoint::new(stack.grpc_url())?;
+    let channel = Channel::balance_list(std::iter::repeat_n(endpoint, CONNECTIONS));
+    let mut questions = Vec::new();
+    for administrator in ADMINISTRATORS {
+        create_records(&stack, administrator, &notes).await?;
+        questions.push(match subject.as_str() {
+            "pages" => {
+                let url = format!("{}/records", stack.app_url());
+                Question::Page(logged_in_browser(&stack, administrator).await?, url.into())
+            }
+            "calls" | "large" => {
+                let (username, organization) = administrator;
+                let token = stack.auth0().user_token(username, organization)?;
+                let records = RecordsServiceClient::new(channel.clone());
+                let records = records.max_decoding_message_size(8 << 20);
+                let expected = if subject == "large" { LARGE_RECORDS } else { RECORDS };
+                Question::Call(records, format!("Bearer {token}").parse()?, expected)
+            }
+            other => return Err(format!("{other:?} is not pages, calls or large").into()),
+        });
+    }
 
-    closed_loop(&question, WARM_UP).await;
-    let capacity = closed_loop(&question, CLOSED_LOOP_TIME).await;
+    closed_loop(&questions, WARM_UP).await;
+    let capacity = closed_loop(&questions, CLOSED_LOOP_TIME).await;
     println!("capacity: {capacity} {subject} a second, asked by {CLOSED_LOOP} at a time");
     println!("offered: {} a second for {minutes} minutes", 2 * capacity);
-    open_loop(&stack, &question, 2 * capacity, Duration::from_mins(minutes)).await?;
+    open_loop(&stack, &questions, 2 * capacity, Duration::from_mins(minutes)).await?;
     stack.stop().await;
     Ok(())
 }
 
 /// How many were served a second, each asker waiting for its answer before it asks again.
-async fn closed_loop(question: &Question, time: Duration) -> usize {
+async fn closed_loop(questions: &[Question], time: Duration) -> usize {
     let mut askers = JoinSet::new();
     let started = Instant::now();
-    for _ in 0..CLOSED_LOOP {
+    for question in questions.iter().cycle().take(CLOSED_LOOP) {
         let question = question.clone();
         askers.spawn(async move {
             let mut served = 0;
@@ -168,7 +177,7 @@ async fn closed_loop(question: &Question, time: Duration) -> usize {
 /// Offers so many a second, whatever becomes of them, and prints a row of figures now and then.
 async fn open_loop(
     stack: &Stack,
-    question: &Question,
+    questions: &[Question],
     per_second: usize,
     time: Duration,
 ) -> Outcome<()> {
@@ -198,13 +207,14 @@ async fn open_loop(
         while started.elapsed() < time * row / ROWS {
             sleep(PACE).await;
             let due = usize::try_from(started.elapsed().as_millis())? * per_second / 1000;
-            for _ in due_before..due {
+            for number in due_before..due {
                 let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
                     unsent += 1;
                     continue;
                 };
                 offered += 1;
-                let (question, report) = (question.clone(), report.clone());
+                let (question, report) =
+                    (questions[number % questions.len()].clone(), report.clone());
                 tokio::spawn(async move {
                     // Nobody counts any more what comes after the last row.
                     let _ = report.send(question.ask_and_time().await);

@@ -77,7 +77,7 @@ impl App {
 
         let fetches = FetchMetrics::register(&mut registry);
         let verifier = Verifier::new(config.verifier, http::client()?, fetches);
-        let rates = Rates::new(config.caller_rate, config.organization_rate, &mut registry);
+        let rates = Rates::new(config.caller_rate, config.organization_rate);
         let door = Door::new(verifier, config.max_in_flight, rates, &mut registry);
         let page_tokens = Arc::new(PageTokens::new(&config.page_token_secrets));
         let records = Records::new(store.clone(), outgoing, Arc::clone(&page_tokens));

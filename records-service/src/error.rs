@@ -15,6 +15,12 @@ const DETAILS_BYTES: usize = 4096;
 /// How many characters of a path or a message an answer repeats.
 const TEXT_LENGTH: usize = 160;
 
+/// What a caller may have too much of: calls of its own, calls of its organization, and calls of that
+/// at a time.
+pub(crate) const CALLER: &str = "caller";
+pub(crate) const ORGANIZATION: &str = "organization";
+pub(crate) const PLACES: &str = "places";
+
 /// The cause of an error, for the log only.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
 
@@ -45,6 +51,10 @@ pub(crate) enum Error {
     /// This caller, or its organization, calls too often: go on after a while, more slowly.
     #[error("too many requests of this {0} in a short time")]
     RateLimited(&'static str),
+    /// The caller's organization has as many calls in flight as one may have: go on when some of them
+    /// are answered.
+    #[error("too many requests of this organization at once")]
+    OverShare,
     /// Something that we need does not answer: try again after a while.
     #[error("the service is not available at the moment")]
     Unavailable(#[source] Option<Cause>),
@@ -77,10 +87,22 @@ impl Error {
             Self::Conflict => Code::Aborted,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::Forbidden(_) => Code::PermissionDenied,
-            Self::Full | Self::Throttled(_) | Self::RateLimited(_) => Code::ResourceExhausted,
+            Self::Full | Self::Throttled(_) | Self::RateLimited(_) | Self::OverShare => {
+                Code::ResourceExhausted
+            }
             Self::Unavailable(_) => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
+        }
+    }
+
+    /// Of what the caller or its organization has had too much, if that is the error.
+    #[must_use]
+    pub(crate) fn limited_by(&self) -> Option<&'static str> {
+        match self {
+            Self::RateLimited(by) => Some(by),
+            Self::OverShare => Some(PLACES),
+            _ => None,
         }
     }
 
@@ -93,7 +115,7 @@ impl Error {
             Self::Forbidden(_) => "PERMISSION_DENIED",
             Self::Full => "FULL",
             Self::Throttled(_) => "THROTTLED",
-            Self::RateLimited(_) => "RATE_LIMITED",
+            Self::RateLimited(_) | Self::OverShare => "RATE_LIMITED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Internal(_) => "INTERNAL",
@@ -113,7 +135,11 @@ impl Error {
             Self::Invalid(violations) => {
                 details.set_bad_request(to_field_violations(violations));
             }
-            Self::Full | Self::Throttled(_) | Self::RateLimited(_) | Self::Unavailable(_) => {
+            Self::Full
+            | Self::Throttled(_)
+            | Self::RateLimited(_)
+            | Self::OverShare
+            | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             // The log has the cause under the id of the trace, and it only.

@@ -13,13 +13,17 @@ use tonic::Request;
 /// How many records there are to be listed: a page of them.
 pub(crate) const RECORDS: usize = 25;
 
+/// Who asks: an administrator of each organization, by name and organization.
+pub(crate) const ADMINISTRATORS: [(&str, &str); 2] =
+    [("acme-admin", "acme"), ("globex-admin", "globex")];
+
 /// What is noted in the usual one of them.
 pub(crate) const NOTES: &str = "To be replaced after three years of use.";
 
 /// What comes of something that may fail in any way.
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A system that takes as much as it can carry from one person, which is what all of it is asked by.
+/// A system that takes as much as it can carry from one person.
 pub(crate) fn options() -> Outcome<StackOptions> {
     let mut options = StackOptions::for_test()?;
     for limit in [
@@ -33,9 +37,13 @@ pub(crate) fn options() -> Outcome<StackOptions> {
     Ok(options)
 }
 
-/// Fills `acme` with a page of records that have these notes.
-pub(crate) async fn create_records(stack: &Stack, notes: &str) -> Outcome<()> {
-    let token = stack.auth0().user_token("acme-admin", "acme")?;
+/// Fills this person's organization with a page of records that have these notes.
+pub(crate) async fn create_records(
+    stack: &Stack,
+    (username, organization): (&str, &str),
+    notes: &str,
+) -> Outcome<()> {
+    let token = stack.auth0().user_token(username, organization)?;
     let mut client = RecordsServiceClient::connect(stack.grpc_url()).await?;
     let text = |text: String| Value { kind: Some(Kind::StringValue(text)) };
     for number in 1..=RECORDS {
@@ -61,11 +69,14 @@ pub(crate) async fn create_records(stack: &Stack, notes: &str) -> Outcome<()> {
     Ok(())
 }
 
-/// A client with the cookies of a login.
-pub(crate) async fn logged_in_browser(stack: &Stack) -> Outcome<Client> {
+/// A client with the cookies of this person's login.
+pub(crate) async fn logged_in_browser(
+    stack: &Stack,
+    (username, organization): (&str, &str),
+) -> Outcome<Client> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let browser = Client::builder().cookie_store(true).build()?;
-    let login = format!("{}/auth/login?organization=acme", stack.app_url());
+    let login = format!("{}/auth/login?organization={organization}", stack.app_url());
     let page = browser.get(login).send().await?.error_for_status()?;
     let address = page.url().clone();
     let html = page.text().await?;
@@ -79,7 +90,7 @@ pub(crate) async fn logged_in_browser(stack: &Stack) -> Outcome<Client> {
         .and_then(|(_, rest)| rest.split_once('"'))
         .map(|(action, _)| action.replace("&amp;", "&"))
         .ok_or("the login page has no form")?;
-    let form = [("state", state), ("username", "acme-admin"), ("password", "correct-horse")];
+    let form = [("state", state), ("username", username), ("password", "correct-horse")];
     let home = browser.post(address.join(&action)?).form(&form).send().await?.error_for_status()?;
     if home.url().path() == "/home" { Ok(browser) } else { Err("the login failed".into()) }
 }

@@ -52,13 +52,18 @@ impl Caller {
 
     /// The same over any channel, and nothing is ever sent again.
     pub(crate) fn over(stack: &Stack, channel: Channel) -> Self {
-        let token = stack.auth0().user_token("acme-admin", samples::ACME).unwrap();
         Self {
             records: RecordsServiceClient::new(channel.clone()),
             audit: AuditServiceClient::new(channel).max_decoding_message_size(8 * 1024 * 1024),
-            authorization: format!("Bearer {token}").parse().unwrap(),
+            authorization: authorization(stack, "acme-admin", samples::ACME),
             repeats: false,
         }
+    }
+
+    /// Somebody of `globex` who may do the same, over the same connection.
+    pub(crate) fn and_of_globex(&self, stack: &Stack) -> Self {
+        let authorization = authorization(stack, "globex-admin", samples::GLOBEX);
+        Self { authorization, ..self.clone() }
     }
 
     /// Makes a record with this title.
@@ -155,6 +160,11 @@ impl Caller {
         request.metadata_mut().insert("authorization", self.authorization.clone());
         request
     }
+}
+
+fn authorization(stack: &Stack, username: &str, organization: &str) -> MetadataValue<Ascii> {
+    let token = stack.auth0().user_token(username, organization).unwrap();
+    format!("Bearer {token}").parse().unwrap()
 }
 
 /// Whether a call failed with its connection, so that the status is tonic's own: one of a server has

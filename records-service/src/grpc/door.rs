@@ -1,6 +1,6 @@
 //! What every call of the contract goes through before anything reads its message: the limit of
-//! calls in flight, its trace, its caller, how often that one may call, and its deadline; and
-//! afterwards its line in the log and its place among the metrics. It knows headers and statuses,
+//! calls in flight, its trace, its caller, how much and how often that one may call, and its deadline;
+//! and afterwards its line in the log and its place among the metrics. It knows headers and statuses,
 //! not what a call is about.
 
 use std::{
@@ -22,6 +22,7 @@ use http::{HeaderMap, header::AUTHORIZATION};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use service_kit::{
     identity::{Caller, Verifier, VerifyError},
+    shares::Shares,
     telemetry::{Chain, Lines},
     trace::{CURRENT, Span, TraceContext},
 };
@@ -35,8 +36,8 @@ use super::{
     call::Visitor,
     deadline::timeout_of,
     method::{Method, Methods},
-    metrics::{CallLabels, Metrics, name_of},
-    rates::Rates,
+    metrics::{CallLabels, LimitedLabels, Metrics, name_of},
+    rates::{Counted, Rates},
     undecodable::name_undecodable,
 };
 use crate::{error::Error, store::Duty};
@@ -50,6 +51,7 @@ const LOG_LINES: u32 = 50;
 pub(crate) struct Door {
     verifier: Verifier,
     room: Arc<Semaphore>,
+    shares: Arc<Shares<Counted>>,
     rates: Rates,
     methods: Methods,
     metrics: Metrics,
@@ -58,8 +60,9 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    /// A door for callers with tokens that this verifier accepts, for so many calls at a time, and
-    /// for callers and organizations that call no more often than this.
+    /// A door for callers with tokens that this verifier accepts, for so many calls at a time, of
+    /// which no organization has more than half, and for callers and organizations that call no more
+    /// often than this.
     #[must_use]
     pub(crate) fn new(
         verifier: Verifier,
@@ -67,12 +70,23 @@ impl Door {
         rates: Rates,
         registry: &mut Registry,
     ) -> Arc<Self> {
-        let room = Arc::new(Semaphore::new(limit.get() as usize));
+        let places = limit.get() as usize;
+        let room = Arc::new(Semaphore::new(places));
+        let shares = Shares::of_at_most((places / 2).max(1));
         let metrics = Metrics::register(registry, limit);
         let methods = Methods::of_contract();
         let lines = || Lines::new(LOG_LINES, Duration::from_secs(1));
         let (failure_lines, refusal_lines) = (lines(), lines());
-        Arc::new(Self { verifier, room, rates, methods, metrics, failure_lines, refusal_lines })
+        Arc::new(Self {
+            verifier,
+            room,
+            shares,
+            rates,
+            methods,
+            metrics,
+            failure_lines,
+            refusal_lines,
+        })
     }
 
     async fn authenticate(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Error> {
@@ -107,6 +121,10 @@ impl Drop for Place {
 /// Lets a call in and makes its answer, before its deadline. A call that is let in has its place
 /// until its caller has taken the answer, or goes away; the answers that wait for their callers take
 /// memory. Who does not take one in time loses the connection, or could keep the others out.
+///
+/// Until its caller is known, a call waits for nothing that a caller can hold back. From then on its
+/// place is one of its organization's, which has at most half of them.
+///
 /// Dropping what is behind the door loses nothing, at any await.
 pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
     let mut request = within_limit(request);
@@ -123,9 +141,13 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
 
     let connection = request.extensions_mut().remove::<HangUp>();
     let timeout = timeout_of(request.headers());
+    let mut share = None;
     let handled = async {
         let caller = door.authenticate(request.headers()).await?;
         tracing::Span::current().record("org.id", caller.organization().id());
+        // First, because it can be given back: who is turned away here has not called more often.
+        let organization = Counted::organization_of(&caller);
+        share = Some(door.shares.take(&organization, 1).ok_or(Error::OverShare)?);
         door.rates.admit(&caller)?;
         let duty = Duty::of_caller(&caller);
         request.extensions_mut().insert(Visitor { caller, trace });
@@ -140,7 +162,10 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
             Err(_) => Err(Error::DeadlineExceeded),
         };
         let response = result.unwrap_or_else(|error| {
-            underway.is_limited = matches!(error, Error::RateLimited(_));
+            if let Some(by) = error.limited_by() {
+                underway.is_limited = true;
+                door.metrics.limited.get_or_create_owned(&LimitedLabels { by }).inc();
+            }
             error.into_status().into_http()
         });
         underway.answered_with(&response);
@@ -153,7 +178,8 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         org.id = tracing::field::Empty
     );
     let answer = CURRENT.scope(trace, answered.instrument(lines)).await;
-    keep(answer, (place, connection.map(Patience::of)))
+    // Whoever sees the place free finds the share free as well.
+    keep(answer, (share, place, connection.map(Patience::of)))
 }
 
 /// A call that was let in. What came of it is measured when it is dropped, so that a call whose
@@ -163,8 +189,8 @@ struct Underway<'a> {
     method: Method,
     started: Instant,
     code: Code,
-    /// Whether it was turned away for its caller's asking too often. Then it is counted apart: it
-    /// says nothing about how the service does.
+    /// Whether it was turned away because its caller or organization asks too much. Then it is counted
+    /// apart: it says nothing about how the service does.
     is_limited: bool,
     span: Span,
 }

@@ -10,11 +10,14 @@ use prometheus_client::{
 use service_kit::metrics::durations;
 use tonic::Code;
 
+use crate::error::{CALLER, ORGANIZATION, PLACES};
+
 /// The measures of calls.
 pub(super) struct Metrics {
     pub(super) durations: Family<CallLabels, Histogram, fn() -> Histogram>,
     pub(super) in_flight: Gauge,
     pub(super) shed: Counter,
+    pub(super) limited: Family<LimitedLabels, Counter>,
 }
 
 /// Which call this was, and what came of it. Nothing here says whose it was.
@@ -23,6 +26,12 @@ pub(super) struct CallLabels {
     pub(super) service: &'static str,
     pub(super) method: &'static str,
     pub(super) code: &'static str,
+}
+
+/// Of what somebody had too much. Nothing here says who it was.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LimitedLabels {
+    pub(super) by: &'static str,
 }
 
 impl Metrics {
@@ -39,7 +48,14 @@ impl Metrics {
         let shed = Counter::default();
         let help = "Calls not admitted because as many were in flight as may be";
         registry.register("grpc_server_requests_shed", help, shed.clone());
-        Self { durations, in_flight, shed }
+        let limited = Family::<LimitedLabels, Counter>::default();
+        // A rate over a counter that appears with its first call would not see that call.
+        for by in [CALLER, ORGANIZATION, PLACES] {
+            limited.get_or_create_owned(&LimitedLabels { by });
+        }
+        let help = "Calls not admitted because their caller or organization asks too much";
+        registry.register("grpc_server_requests_limited", help, limited.clone());
+        Self { durations, in_flight, shed, limited }
     }
 }
 

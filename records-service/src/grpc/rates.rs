@@ -13,14 +13,12 @@ use std::{
 };
 
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use prometheus_client::{
-    encoding::EncodeLabelSet,
-    metrics::{counter::Counter, family::Family},
-    registry::Registry,
-};
 use service_kit::identity::Caller;
 
-use crate::{config::Rate, error::Error};
+use crate::{
+    config::Rate,
+    error::{CALLER, Error, ORGANIZATION},
+};
 
 /// After so many calls, those who have not called lately are forgotten. So there are never many more
 /// known than call within the time of a burst. Only who has a token is known at all.
@@ -30,29 +28,12 @@ const FORGET_EVERY: u32 = 8192;
 pub(crate) struct Rates {
     callers: Limit<Counted>,
     organizations: Limit<Counted>,
-    limited: Family<LimitedLabels, Counter>,
 }
-
-/// Who is kept back. Nothing here says which one it was.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LimitedLabels {
-    by: &'static str,
-}
-
-const CALLER: &str = "caller";
-const ORGANIZATION: &str = "organization";
 
 impl Rates {
-    /// These rates for each caller and each organization. Calls beyond are counted in `registry`.
-    pub(crate) fn new(caller: Rate, organization: Rate, registry: &mut Registry) -> Self {
-        let limited = Family::<LimitedLabels, Counter>::default();
-        // A rate over a counter that appears with its first call would not see that call.
-        for by in [CALLER, ORGANIZATION] {
-            limited.get_or_create_owned(&LimitedLabels { by });
-        }
-        let help = "Calls not admitted because their caller or organization calls too often";
-        registry.register("grpc_server_requests_limited", help, limited.clone());
-        Self { callers: Limit::new(caller), organizations: Limit::new(organization), limited }
+    /// These rates for each caller and each organization.
+    pub(crate) fn new(caller: Rate, organization: Rate) -> Self {
+        Self { callers: Limit::new(caller), organizations: Limit::new(organization) }
     }
 
     /// Lets a call in. One that its caller's own limit turns away takes nothing of what the others of
@@ -61,16 +42,13 @@ impl Rates {
     /// # Errors
     /// `RateLimited`: a second later there is room again.
     pub(super) fn admit(&self, caller: &Arc<Caller>) -> Result<(), Error> {
-        let counted = |is_alone| Counted { caller: Arc::clone(caller), is_alone };
-        let by = if !self.callers.admits(&counted(true)) {
-            CALLER
-        } else if !self.organizations.admits(&counted(false)) {
-            ORGANIZATION
-        } else {
-            return Ok(());
-        };
-        self.limited.get_or_create_owned(&LimitedLabels { by }).inc();
-        Err(Error::RateLimited(by))
+        if !self.callers.admits(&Counted::caller(caller)) {
+            return Err(Error::RateLimited(CALLER));
+        }
+        if !self.organizations.admits(&Counted::organization_of(caller)) {
+            return Err(Error::RateLimited(ORGANIZATION));
+        }
+        Ok(())
     }
 }
 
@@ -97,12 +75,20 @@ impl<K: Hash + Eq + Clone> Limit<K> {
 /// Somebody in one organization, or the organization of somebody. In another organization the same
 /// person is somebody else, lest one organization notice the other.
 #[derive(Clone)]
-struct Counted {
+pub(super) struct Counted {
     caller: Arc<Caller>,
     is_alone: bool,
 }
 
 impl Counted {
+    fn caller(caller: &Arc<Caller>) -> Self {
+        Self { caller: Arc::clone(caller), is_alone: true }
+    }
+
+    pub(super) fn organization_of(caller: &Arc<Caller>) -> Self {
+        Self { caller: Arc::clone(caller), is_alone: false }
+    }
+
     fn key(&self) -> (&str, Option<&str>) {
         let person = self.is_alone.then_some(self.caller.actor().id.as_str());
         (self.caller.organization().id(), person)

@@ -127,15 +127,19 @@ async fn calls_under_way_when_the_process_stops_are_answered_and_watchers_are_to
 #[tokio::test(flavor = "multi_thread")]
 async fn who_was_let_in_by_the_system_and_not_yet_by_the_process_is_answered_when_it_stops() {
     let mut app = TestApp::start().await;
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
+    // All at once would be more than one organization may have under way.
+    let tokens = [("acme-admin", "acme"), ("globex-admin", "globex")]
+        .map(|(username, organization)| app.auth0.user_token(username, organization).unwrap());
 
     app.serve.signal("STOP");
     let mut calls = Vec::new();
-    for _ in 0..200 {
-        let wire = Wire::connect(&app.serve.address).await;
-        let (message, call) = wire.slow_call(&token, LIST_RECORDS);
-        message.send(()).unwrap();
-        calls.push((wire, call));
+    for _ in 0..100 {
+        for token in &tokens {
+            let wire = Wire::connect(&app.serve.address).await;
+            let (message, call) = wire.slow_call(token, LIST_RECORDS);
+            message.send(()).unwrap();
+            calls.push((wire, call));
+        }
     }
     app.serve.ask_to_stop();
     app.serve.signal("CONT");

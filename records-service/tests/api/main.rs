@@ -17,6 +17,7 @@ mod overload;
 mod rates;
 mod records;
 mod reflection;
+mod shares;
 mod start;
 mod tls;
 mod tokens;

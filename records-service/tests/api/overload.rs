@@ -147,25 +147,33 @@ async fn questions_about_the_contract_keep_no_probe_from_its_answer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_takes_keeps_its_place_and_ends_with_its_connection() {
-    let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "3")]).await;
-    let ada = app.user("acme-admin", "acme");
-    ada.create(&[]).await.unwrap();
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    let authorization = format!("Bearer {token}");
-    let headers = [("authorization", authorization.as_str())];
-
+    let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "4")]).await;
+    // Neither organization may have all places.
+    let people = [("acme-admin", "acme", [0, 100]), ("globex-admin", "globex", [1, 100])];
     let mut unread = Vec::new();
-    for bytes in [0, 1, 100] {
-        let wire = Wire::connect_taking(&app.serve.address, bytes).await;
-        let all = framed(&pb::ListRecordsRequest::default());
-        unread.push((wire.unread_call(LIST_RECORDS, &headers, all.into()).await.unwrap(), wire));
+    for (username, organization, windows) in people {
+        app.user(username, organization).create(&[]).await.unwrap();
+        let token = app.auth0.user_token(username, organization).unwrap();
+        let authorization = format!("Bearer {token}");
+        let headers = [("authorization", authorization.as_str())];
+        for bytes in windows {
+            let wire = Wire::connect_taking(&app.serve.address, bytes).await;
+            let all = framed(&pb::ListRecordsRequest::default());
+            let answer = wire.unread_call(LIST_RECORDS, &headers, all.into()).await.unwrap();
+            unread.push((answer, wire));
+        }
     }
-    let refused = ada.list(0, "").await.unwrap_err();
 
-    assert_eq!(refused.code(), Code::ResourceExhausted);
+    for (username, organization, _) in people {
+        let refused = app.user(username, organization).list(0, "").await.unwrap_err();
+        assert_eq!(reason(&refused), "FULL");
+    }
     app.serve.wait_for(IN_FLIGHT, 0.0).await;
     app.serve.wait_for("grpc_server_connections", 1.0).await;
-    assert_eq!(ada.list(0, "").await.unwrap().records.len(), 1);
+    for (username, organization, _) in people {
+        let page = app.user(username, organization).list(0, "").await.unwrap();
+        assert_eq!(page.records.len(), 1);
+    }
     drop(unread);
 }
 
