@@ -47,7 +47,9 @@ const PACE: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What this program itself has under way at most; it says so when it does not offer more.
 const OPEN_LOOP_LIMIT: usize = 4_000;
-/// Of a large record, and how many of these a list answers with before it has 1 MB.
+/// Of a large record, and how many of these a list answers with before it has 1 MB. Notes may have
+/// 100,000 characters, which is less if each is one byte.
+const NOTE: &str = "é";
 const NOTES_BYTES: usize = 120 * 1024;
 const LARGE_RECORDS: usize = 8;
 /// Calls go over so many connections, as they would from several clients.
@@ -121,7 +123,7 @@ async fn main() -> Outcome<()> {
     }
     let stack = Stack::start(options).await?;
     let notes = match subject.as_str() {
-        "large" => "x".repeat(NOTES_BYTES),
+        "large" => NOTE.repeat(NOTES_BYTES / NOTE.len()),
         _ => NOTES.to_owned(),
     };
     let endpoint = Endpoint::new(stack.grpc_url())?;
