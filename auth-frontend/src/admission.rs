@@ -7,12 +7,6 @@
 
 use std::sync::Arc;
 
-use axum::{
-    extract::{Request, State},
-    http::Method,
-    middleware::Next,
-    response::Response,
-};
 use prometheus_client::{
     metrics::{
         counter::Counter,
@@ -23,12 +17,8 @@ use prometheus_client::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
-    arrival,
     error::Error,
     room::{Place, Room},
-    sent_form,
-    site::Site,
-    visit,
 };
 
 /// The bytes of all large forms of members, arriving and being worked on: 32 of the largest. A form on
@@ -48,7 +38,7 @@ pub(crate) struct Admission {
 }
 
 /// A request that was let in, until it is dropped.
-struct Admitted {
+pub(crate) struct Admitted {
     _slot: OwnedSemaphorePermit,
     in_flight: Gauge,
 }
@@ -86,7 +76,11 @@ impl Admission {
         admission
     }
 
-    fn enter(&self) -> Result<Admitted, Error> {
+    /// Lets a request in.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub(crate) fn enter(&self) -> Result<Admitted, Error> {
         let slot = Arc::clone(&self.requests).try_acquire_owned().map_err(|_| self.refuse())?;
         self.in_flight.inc();
         Ok(Admitted { _slot: slot, in_flight: self.in_flight.clone() })
@@ -105,28 +99,4 @@ impl Admission {
         self.shed.inc();
         Error::Busy
     }
-}
-
-/// The middleware around the routes of pages: waits until a form has arrived, which may have so many
-/// bytes, lets the request in, and begins the time that its page may take.
-pub(crate) async fn admit(
-    State((site, largest_form)): State<(Arc<Site>, usize)>,
-    request: Request,
-    next: Next,
-) -> Result<Response, Error> {
-    let (parts, body) = request.into_parts();
-    let visit = visit::of(&parts)?;
-    if parts.method != Method::POST {
-        let _admitted = site.admission.enter()?;
-        visit.deadline();
-        return Ok(next.run(Request::from_parts(parts, body)).await);
-    }
-    let (form, places) = arrival::arrive(body, largest_form, &parts.headers, &site).await?;
-    visit.occupy(places);
-    let _admitted = site.admission.enter().inspect_err(|_| {
-        // It is not lost on whom we refuse; whether it is a form at all matters no more.
-        let _ = sent_form::receive(&parts, &form, &site, &visit);
-    })?;
-    visit.deadline();
-    Ok(next.run(Request::from_parts(parts, form.into())).await)
 }

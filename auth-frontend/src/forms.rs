@@ -9,10 +9,7 @@ use std::{
 use quick_cache::sync::Cache;
 use records_proto::v1::Form;
 
-use crate::{
-    records_client::{RecordsClient, RecordsError},
-    visit::LoggedIn,
-};
+use crate::records_client::{OnBehalfOf, RecordsClient, RecordsError};
 
 /// How old a form may be on pages that only show records. A changed form is seen by everybody
 /// after this.
@@ -43,23 +40,25 @@ impl Forms {
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub(crate) async fn get(&self, person: &LoggedIn) -> Result<Arc<Form>, RecordsError> {
-        let organization = person.session().person().organization_id.as_str();
-        if let Some(Remembered { form, at }) = self.remembered.get(organization)
+    pub(crate) async fn get(&self, caller: OnBehalfOf<'_>) -> Result<Arc<Form>, RecordsError> {
+        if let Some(Remembered { form, at }) = self.remembered.get(caller.organization_id)
             && at.elapsed() < REMEMBERED
         {
             return Ok(form);
         }
-        self.get_newest(person).await
+        self.get_newest(caller).await
     }
 
     /// The form of the person's organization as it is now, for who fills it in.
     ///
     /// # Errors
     /// See [`RecordsError`].
-    pub(crate) async fn get_newest(&self, person: &LoggedIn) -> Result<Arc<Form>, RecordsError> {
-        let form = Arc::new(self.records.get_form(person.caller()).await?);
-        let organization = person.session().person().organization_id.clone();
+    pub(crate) async fn get_newest(
+        &self,
+        caller: OnBehalfOf<'_>,
+    ) -> Result<Arc<Form>, RecordsError> {
+        let organization = caller.organization_id.to_owned();
+        let form = Arc::new(self.records.get_form(caller).await?);
         let remembered = Remembered { form: Arc::clone(&form), at: Instant::now() };
         self.remembered.insert(organization, remembered);
         Ok(form)

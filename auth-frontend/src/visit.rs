@@ -106,8 +106,13 @@ impl LoggedIn {
     /// In whose name calls are made.
     #[must_use]
     pub(crate) fn caller(&self) -> OnBehalfOf<'_> {
-        let access_token = &self.session.person().access_token;
-        OnBehalfOf { access_token, trace: self.trace, deadline: self.deadline }
+        let person = self.session.person();
+        OnBehalfOf {
+            access_token: &person.access_token,
+            organization_id: &person.organization_id,
+            trace: self.trace,
+            deadline: self.deadline,
+        }
     }
 
     /// The session, if it grants a permission.

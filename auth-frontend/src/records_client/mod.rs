@@ -35,6 +35,8 @@ const ANSWER_LIMIT: usize = 8 * 1024 * 1024;
 pub(crate) struct OnBehalfOf<'a> {
     /// The person's access token.
     pub access_token: &'a str,
+    /// The id of the organization that the token is for.
+    pub organization_id: &'a str,
     /// The request that the call is part of.
     pub trace: TraceContext,
     /// When the page that it is for must have all it needs.

@@ -31,7 +31,7 @@ pub(crate) async fn trail(
     let may_see_form =
         session.has(permission::READ_RECORDS) || session.has(permission::CREATE_RECORDS);
     let form =
-        async { if may_see_form { site.forms.get(&person).await.map(Some) } else { Ok(None) } };
+        async { if may_see_form { site.forms.get(caller).await.map(Some) } else { Ok(None) } };
     let (list, form) = tokio::try_join!(
         site.records.list_audit_events(caller, PAGE_SIZE, page_token.clone()),
         form,

@@ -106,7 +106,7 @@ async fn latest(site: &Site, person: &LoggedIn) -> Result<Vec<RecentRecord>, Rec
     let caller = person.caller();
     let (list, form) = tokio::try_join!(
         site.records.list_records(caller, LATEST, String::new()),
-        site.forms.get(person),
+        site.forms.get(caller),
     )?;
     Ok(list.records.into_iter().map(|record| present::recent(record, &form)).collect())
 }

@@ -4,6 +4,7 @@
 pub(crate) mod audit;
 pub(crate) mod backchannel;
 pub(crate) mod callback;
+mod entrance;
 pub(crate) mod files;
 pub(crate) mod home;
 pub(crate) mod login;

@@ -45,7 +45,7 @@ pub(crate) async fn list(
     let caller = person.caller();
     let (list, form) = tokio::try_join!(
         site.records.list_records(caller, PAGE_SIZE, page_token.clone()),
-        site.forms.get(&person),
+        site.forms.get(caller),
     )
     .map_err(|error| match error {
         RecordsError::Invalid { .. } => Error::InvalidPageToken(LIST_PATH),
@@ -76,7 +76,7 @@ pub(crate) async fn show(
     let Path(id) = id.ok_or(Error::RecordNotFound)?;
     let caller = person.caller();
     let (record, form) =
-        tokio::try_join!(site.records.get_record(caller, &id), site.forms.get(&person)).map_err(
+        tokio::try_join!(site.records.get_record(caller, &id), site.forms.get(caller)).map_err(
             |error| match error {
                 RecordsError::Invalid { .. } => Error::RecordNotFound,
                 error => error.into(),
@@ -112,7 +112,7 @@ pub(crate) async fn new(
     person: LoggedIn,
 ) -> Result<Response, Error> {
     person.with(permission::CREATE_RECORDS)?;
-    let form = site.forms.get_newest(&person).await?;
+    let form = site.forms.get_newest(person.caller()).await?;
     Filled { form, inputs: Arc::default(), violations: Vec::new() }.show(
         &site,
         &person,
@@ -132,7 +132,7 @@ pub(crate) async fn create(
         Ok(confirmed) => confirmed,
         Err(stale) => {
             stale.person.with(permission::CREATE_RECORDS)?;
-            let form = site.forms.get_newest(&stale.person).await?;
+            let form = site.forms.get_newest(stale.person.caller()).await?;
             // It may have been typed for another organization than the one it would be saved in.
             let violations = vec![about_the_whole(format!(
                 "You have logged in again since you opened this form, and are now in {}. Make sure \
@@ -147,7 +147,7 @@ pub(crate) async fn create(
         }
     };
     person.with(permission::CREATE_RECORDS)?;
-    let form = site.forms.get_newest(&person).await?;
+    let form = site.forms.get_newest(person.caller()).await?;
     let request_id = inputs.get(record_form::REQUEST_ID_INPUT).unwrap_or_default();
     let request_id = Uuid::try_parse(request_id).ok().filter(|id| !id.is_nil());
     // Without one, sending again would make a second record.

@@ -11,14 +11,15 @@ use axum::{
 };
 
 use crate::{
-    admission, arrival, login_limit,
+    arrival, login_limit,
     oidc::CALLBACK_PATH,
     permission::{CREATE_RECORDS, READ_AUDIT, READ_RECORDS},
     site::Site,
 };
 
 use super::{
-    audit, backchannel, callback, files, home, login, logout, records, renew, sessions, switch,
+    audit, backchannel, callback, entrance, files, home, login, logout, records, renew, sessions,
+    switch,
 };
 
 /// A route.
@@ -129,7 +130,7 @@ pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
     for Entry { route, mut handler, is_admitted, is_limited, largest_form } in table() {
         if is_admitted {
             let state = (Arc::clone(site), largest_form);
-            let admit = middleware::from_fn_with_state(state, admission::admit);
+            let admit = middleware::from_fn_with_state(state, entrance::admit);
             handler = handler.route_layer(admit);
         }
         // Further out: who is refused for coming too often takes nobody's place.

@@ -152,9 +152,14 @@ fn registered(addresses: &[SocketAddr], registry: &mut Registry) -> RecordsClien
     RecordsClient::new(&urls, &RecordsTls::default(), 50, registry).unwrap()
 }
 
+fn on_behalf(deadline: Deadline) -> OnBehalfOf<'static> {
+    let (access_token, organization_id) = ("token", "org_acme");
+    OnBehalfOf { access_token, organization_id, trace: TraceContext::random(), deadline }
+}
+
 async fn ask(client: &RecordsClient) -> Result<Record, RecordsError> {
     let deadline = Deadline::after(Duration::from_secs(20));
-    let caller = OnBehalfOf { access_token: "token", trace: TraceContext::random(), deadline };
+    let caller = on_behalf(deadline);
     client.get_record(caller, "1").await
 }
 
@@ -334,7 +339,7 @@ async fn a_call_ends_at_the_deadline_of_its_page() {
     let stand = Stand::start(Does::Nothing);
     let client = client(&[stand.address]);
     let deadline = Deadline::after(Duration::from_millis(200));
-    let caller = OnBehalfOf { access_token: "token", trace: TraceContext::random(), deadline };
+    let caller = on_behalf(deadline);
 
     let began = Instant::now();
     let ended = client.get_record(caller, "1").await;
