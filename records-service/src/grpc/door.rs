@@ -20,6 +20,7 @@ use axum::{
 use futures_util::FutureExt;
 use http::{HeaderMap, header::AUTHORIZATION};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+use records_proto::code_name;
 use service_kit::{
     identity::{Caller, Verifier, VerifyError},
     shares::Shares,
@@ -36,7 +37,7 @@ use super::{
     call::Visitor,
     deadline::timeout_of,
     method::{Method, Methods},
-    metrics::{CallLabels, LimitedLabels, Metrics, name_of},
+    metrics::{CallLabels, LimitedLabels, Metrics},
     rates::{Counted, Rates},
     undecodable::name_undecodable,
 };
@@ -243,7 +244,7 @@ impl<'a> Underway<'a> {
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
         let Method { service, name, .. } = self.method;
-        let code = name_of(self.code);
+        let code = code_name(self.code);
         if !self.is_limited {
             let labels = CallLabels { service, method: name, code };
             let duration = self.door.metrics.durations.get_or_create_owned(&labels);

@@ -8,7 +8,6 @@ use prometheus_client::{
     registry::Registry,
 };
 use service_kit::metrics::durations;
-use tonic::Code;
 
 use crate::error::{CALLER, ORGANIZATION, PLACES};
 
@@ -56,28 +55,5 @@ impl Metrics {
         let help = "Calls not admitted because their caller or organization asks too much";
         registry.register("grpc_server_requests_limited", help, limited.clone());
         Self { durations, in_flight, shed, limited }
-    }
-}
-
-/// As gRPC's own specification writes it.
-pub(super) fn name_of(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "OK",
-        Code::Cancelled => "CANCELLED",
-        Code::Unknown => "UNKNOWN",
-        Code::InvalidArgument => "INVALID_ARGUMENT",
-        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-        Code::NotFound => "NOT_FOUND",
-        Code::AlreadyExists => "ALREADY_EXISTS",
-        Code::PermissionDenied => "PERMISSION_DENIED",
-        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-        Code::FailedPrecondition => "FAILED_PRECONDITION",
-        Code::Aborted => "ABORTED",
-        Code::OutOfRange => "OUT_OF_RANGE",
-        Code::Unimplemented => "UNIMPLEMENTED",
-        Code::Internal => "INTERNAL",
-        Code::Unavailable => "UNAVAILABLE",
-        Code::DataLoss => "DATA_LOSS",
-        Code::Unauthenticated => "UNAUTHENTICATED",
     }
 }
