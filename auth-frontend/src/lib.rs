@@ -10,6 +10,7 @@ pub mod config;
 mod cookies;
 mod csrf;
 mod deadline;
+mod epoch;
 mod error;
 mod form_body;
 mod forms;

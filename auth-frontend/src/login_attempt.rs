@@ -11,6 +11,7 @@ use service_kit::sealing::Sealer;
 
 use crate::{
     cookies::{self, CookieSecurity},
+    epoch::milliseconds,
     random,
     return_path::ReturnPath,
 };
@@ -63,6 +64,9 @@ pub(crate) struct LoginAttempt {
     /// understand each other's cookies.
     #[serde(flatten)]
     pub wish: LoginWish,
+    /// When it began, in milliseconds since 1970. One of an earlier version does not say.
+    #[serde(default)]
+    pub began_at: u64,
     /// Seconds since 1970 after which the attempt cannot be finished.
     expires_at: u64,
 }
@@ -88,7 +92,8 @@ impl LoginAttempt {
     pub(crate) fn new(nonce: String, verifier: String, wish: LoginWish, now: SystemTime) -> Self {
         let state = format!("{}.{}", random::text::<ID_BYTES>(), random::text::<STATE_BYTES>());
         let expires_at = seconds(now + LIFETIME);
-        Self { state, nonce, verifier, wish, expires_at }
+        let began_at = milliseconds(now);
+        Self { state, nonce, verifier, wish, began_at, expires_at }
     }
 
     fn id(&self) -> &str {

@@ -31,6 +31,8 @@ pub(crate) enum LoginProblem {
     TookTooLong,
     /// It was finished already, or began in another browser.
     NotBegunHere,
+    /// The login service has ended what it began before it was finished.
+    LoggedOutMeanwhile,
 }
 
 /// A button, or a link beside it.
@@ -43,7 +45,7 @@ pub(super) struct Way {
 impl LoginProblem {
     /// Each of them.
     #[cfg(test)]
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Denied,
         Self::PasswordNeeded,
         Self::Refused,
@@ -55,6 +57,7 @@ impl LoginProblem {
         Self::BadInvitation,
         Self::TookTooLong,
         Self::NotBegunHere,
+        Self::LoggedOutMeanwhile,
     ];
 
     /// What it is called in metrics.
@@ -71,6 +74,7 @@ impl LoginProblem {
             Self::BadInvitation => "bad_invitation",
             Self::TookTooLong => "login_attempt_expired",
             Self::NotBegunHere => "login_not_begun_here",
+            Self::LoggedOutMeanwhile => "logged_out_meanwhile",
         }
     }
 
@@ -85,7 +89,8 @@ impl LoginProblem {
             | Self::Refused
             | Self::NotAMember
             | Self::WrongOrganization
-            | Self::NoOrganization => 403,
+            | Self::NoOrganization
+            | Self::LoggedOutMeanwhile => 403,
             Self::ServiceDown => 503,
         }
     }
@@ -102,6 +107,7 @@ impl LoginProblem {
             Self::UnknownOrganization => "There is no such organization",
             Self::BadInvitation => "This invitation is no longer good",
             Self::TookTooLong | Self::NotBegunHere => "This login can no longer be finished",
+            Self::LoggedOutMeanwhile => "You were logged out meanwhile",
         }
     }
 
@@ -160,6 +166,10 @@ impl LoginProblem {
             (Self::NotBegunHere, _) => {
                 "It was finished already, or was begun in another browser or a private window."
             }
+            (Self::LoggedOutMeanwhile, _) => {
+                "While this login was under way, the login service said that it is over: you have \
+                 logged out elsewhere, or somebody has ended it for you."
+            }
         }
         .to_owned()
     }
@@ -192,6 +202,7 @@ impl LoginProblem {
                 "If you have accepted it before, just log in. Otherwise ask for a new one."
             }
             Self::TookTooLong => "Begin again, and you go on where you were going.",
+            Self::LoggedOutMeanwhile => "Log in again, and you go on where you were going.",
             Self::NotBegunHere => {
                 "If you are logged in there already, go on there. Otherwise log in here."
             }
@@ -220,6 +231,7 @@ impl LoginProblem {
                 vec![Way::to_login("Log in", LoginWish { invitation: None, ..wish.clone() })]
             }
             Self::TookTooLong => vec![again("Begin again"), choose()],
+            Self::LoggedOutMeanwhile => vec![again("Log in")],
             Self::NotBegunHere => vec![Way { label: "Log in".into(), href: "/".into() }],
         };
         if let Some(left) = &wish.instead_of {

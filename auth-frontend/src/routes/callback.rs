@@ -93,7 +93,10 @@ async fn finish(
         Err(error) => return Err(not_finished(error, attempt.wish)),
     };
     let person = person(identity);
-    let session = deadline.bound(site.sessions.begin(headers, &person)).await?;
+    let begun = site.sessions.begin(headers, &person, attempt.began_at);
+    let Some(session) = deadline.bound(begun).await? else {
+        return Err(not_logged_in(LoginProblem::LoggedOutMeanwhile, attempt.wish, None));
+    };
     let mut response = Redirect::to(attempt.wish.return_to.as_str()).into_response();
     response.headers_mut().append(header::SET_COOKIE, session);
     Ok(response)

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::Expiry;
+use crate::epoch::seconds;
 
 /// A session that is not used for so long is over.
 const IDLE: Duration = Duration::from_mins(30);
@@ -64,11 +65,6 @@ impl Lifetime {
 
 fn end(created_at: u64, now: u64, token_end: u64) -> u64 {
     (created_at + ABSOLUTE.as_secs()).min(now + IDLE.as_secs()).min(token_end)
-}
-
-/// Since 1970.
-pub(super) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 #[cfg(test)]

@@ -71,6 +71,9 @@ struct Contents<P> {
     /// In which browser it is. A session that an earlier version began does not say.
     #[serde(default = "some_browser")]
     device: String,
+    /// When the login began of which it came, in milliseconds since 1970.
+    #[serde(default)]
+    login_began: u64,
 }
 
 fn some_browser() -> String {
@@ -194,7 +197,8 @@ impl Sessions {
 
     /// Begins a session for somebody who has just logged in, and ends the one that this browser
     /// may have had: a value from before a login never serves after it. Answers the `Set-Cookie`
-    /// value.
+    /// value, or `None` where the provider has said since the login began (in milliseconds since
+    /// 1970) that it is over there.
     ///
     /// # Errors
     /// When the store does not answer; then nobody is logged in.
@@ -205,7 +209,8 @@ impl Sessions {
         &self,
         headers: &HeaderMap,
         person: &Person,
-    ) -> Result<HeaderValue, StoreError> {
+        login_began: u64,
+    ) -> Result<Option<HeaderValue>, StoreError> {
         if let Some(before) = self.key_in(headers) {
             self.delete(&before, None, Reason::Replaced).await?;
         }
@@ -214,13 +219,18 @@ impl Sessions {
         let lifetime = Lifetime::new(SystemTime::now(), person.access_token_ends_at);
         let form_secret = FormSecret(random::text::<VALUE_BYTES>());
         let device = device::describe(headers);
-        let json = serde_json::to_vec(&Contents { person, form_secret, device })
+        let json = serde_json::to_vec(&Contents { person, form_secret, device, login_began })
             .expect("a person is plain text and numbers");
         let sealed = self.sealer.seal(&key.0, &json);
         let owner = self.person_key(&person.subject);
         self.store.create(&key, lifetime, &owner, person.sid.as_deref(), sealed).await?;
+        // Only now: of the word and the session, whichever was written first is seen by the other.
+        if self.has_ended(person, login_began).await? {
+            self.store.delete_of(&key, None).await?;
+            return Ok(None);
+        }
         self.metrics.started();
-        Ok(self.security.set(COOKIE, &value, None))
+        Ok(Some(self.security.set(COOKIE, &value, None)))
     }
 
     /// The session of the browser that sent `headers`, with its idle time begun anew.
@@ -241,9 +251,13 @@ impl Sessions {
         let token_end = contents.person.access_token_ends_at;
         let mut lifetime = row.lifetime;
         if let Some(longer) = lifetime.extended(now, token_end) {
-            let noted = self.store.extend(&key, lifetime, longer);
+            let noted = self.note(&key, &contents, lifetime, longer);
             match Deadline::after(NOTED_WITHIN).bound(noted).await {
-                Ok(()) => lifetime = longer,
+                Ok(true) => lifetime = longer,
+                Ok(false) => {
+                    self.delete(&key, None, Reason::Provider).await?;
+                    return Ok(None);
+                }
                 // It ends a little early then, which is no reason to refuse the page.
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "cannot note the use of a session");
@@ -251,6 +265,23 @@ impl Sessions {
             }
         }
         Ok(Some(Session { key, contents, expiry: lifetime.expiry(now, token_end) }))
+    }
+
+    /// Notes the use of a session, and answers whether it goes on: the provider's word may have come
+    /// before the indexes showed it, which by the time of its first note they do.
+    async fn note(
+        &self,
+        key: &SessionKey,
+        contents: &Contents<Person>,
+        from: Lifetime,
+        to: Lifetime,
+    ) -> Result<bool, StoreError> {
+        let is_first = from.last_seen == from.created_at;
+        if is_first && self.has_ended(&contents.person, contents.login_began).await? {
+            return Ok(false);
+        }
+        self.store.extend(key, from, to).await?;
+        Ok(true)
     }
 
     /// Ends a session for all requests that begin from now on.

@@ -1,17 +1,30 @@
 //! Sessions that end because the provider says so. It does not know how the provider's word is
 //! verified.
 //!
-//! They are found by indexes, which DynamoDB brings up to date within a second or so: a session that
-//! began in that second may be missed, and then ends by its own limits.
+//! They are found by indexes, which DynamoDB brings up to date within a second or so, and a login that
+//! is under way has no session yet. So the word is written down before any session is looked for, and
+//! is looked for after a session was written: when it begins, and once more when its use is first noted,
+//! a minute later. Whichever came first, one of the two sees the other.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use std::time::{Duration, SystemTime};
+
+use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use service_kit::identity::{EndedAtIssuer, Logout};
 
-use super::{AT_ONCE, Reason, Sessions, StoreError, lifetime};
+use super::{AT_ONCE, Person, Reason, Sessions, StoreError};
+use crate::epoch::{milliseconds, seconds};
+
+/// How long the word is kept. A login that began before it is finished or given up by then, and a
+/// session that the indexes did not show has been used, and its use noted, or is over.
+const HEARD_FOR: Duration = Duration::from_hours(1);
 
 /// The SHA-256 of the issuer and a token's id, with a mark that no session's key has.
 #[derive(Debug)]
 pub(super) struct TokenKey(pub(super) String);
+
+/// The SHA-256 of the issuer and of what has ended there, with a mark that no session's key has.
+#[derive(Debug)]
+pub(super) struct EndedKey(pub(super) String);
 
 /// What became of the provider's word.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,8 +36,8 @@ pub(crate) enum ProviderLogout {
 }
 
 impl Sessions {
-    /// Ends what has ended at the provider, for all requests that begin from now on. Whoever sends the
-    /// same word once more, to whichever replica, ends nothing. It is remembered last: a word that
+    /// Ends what has ended at the provider, for all requests that begin from now on, and whatever
+    /// comes of logins that have begun until now. Whoever sends the same word once more, to whichever replica, ends nothing. It is remembered last: a word that
     /// was cut off in the middle is good again, and one that comes twice at once does the same twice.
     ///
     /// # Errors
@@ -37,8 +50,11 @@ impl Sessions {
         if self.store.remembers(&token).await? {
             return Ok(ProviderLogout::Replayed);
         }
+        let now = SystemTime::now();
+        let word = self.key_of_word(&logout.ended);
+        self.store.hear(&word, milliseconds(now), seconds(now + HEARD_FOR)).await?;
         let ended = self.end_at_issuer(&logout.ended).await?;
-        self.store.remember(&token, lifetime::seconds(logout.stale_at)).await?;
+        self.store.remember(&token, seconds(logout.stale_at)).await?;
         Ok(ProviderLogout::Done(ended))
     }
 
@@ -59,6 +75,42 @@ impl Sessions {
             .buffer_unordered(AT_ONCE)
             .try_filter(|was_there| std::future::ready(*was_there));
         ended.try_fold(0, async |count, _| Ok(count + 1)).await
+    }
+
+    /// Whether it was heard since this person's login began, in milliseconds since 1970, that it is
+    /// over at the provider.
+    ///
+    /// What counts is when the login began and not when its tokens were issued: a code that was given
+    /// before the word buys tokens after it. Who begins a login after the word has to satisfy the
+    /// provider anew, and is let in at once. Both times are of our own clocks, to the millisecond.
+    pub(super) async fn has_ended(
+        &self,
+        person: &Person,
+        login_began: u64,
+    ) -> Result<bool, StoreError> {
+        let subject = Some(person.subject.as_str());
+        let mut words = vec![self.ended_key(None, subject)];
+        if let Some(sid) = &person.sid {
+            words.extend([subject, None].map(|subject| self.ended_key(Some(sid), subject)));
+        }
+        let heard = try_join_all(words.iter().map(|word| self.store.heard(word))).await?;
+        Ok(heard.into_iter().flatten().any(|heard| heard >= login_began))
+    }
+
+    fn key_of_word(&self, ended: &EndedAtIssuer) -> EndedKey {
+        match ended {
+            EndedAtIssuer::Session { sid, subject } => {
+                self.ended_key(Some(sid), subject.as_deref())
+            }
+            EndedAtIssuer::Subject(subject) => self.ended_key(None, Some(subject)),
+        }
+    }
+
+    /// A word that names both is about nobody else, even if its session should be somebody else's.
+    fn ended_key(&self, sid: Option<&str>, subject: Option<&str>) -> EndedKey {
+        // No subject of ours holds a line break, and no id of a word is empty.
+        let both = format!("{}\n{}", subject.unwrap_or_default(), sid.unwrap_or_default());
+        EndedKey(format!("ended#{}", self.hash_at_issuer(&both)))
     }
 
     fn token_key(&self, id: &str) -> TokenKey {

@@ -24,7 +24,10 @@ use service_kit::{
 };
 use tokio::time::error::Elapsed;
 
-use super::{Lifetime, PersonKey, SessionKey, provider::TokenKey};
+use super::{
+    Lifetime, PersonKey, SessionKey,
+    provider::{EndedKey, TokenKey},
+};
 
 const KEY: &str = "Session_Hash";
 const SEALED: &str = "Sealed";
@@ -34,6 +37,7 @@ const BEGAN: &str = "Began";
 const CREATED_AT: &str = "Created_At";
 const LAST_SEEN: &str = "Last_Seen";
 const EXPIRES_AT: &str = "Expires_At";
+const HEARD_AT: &str = "Heard_At";
 
 /// The table did not answer, or not in time.
 #[derive(Debug, thiserror::Error)]
@@ -263,6 +267,53 @@ impl SessionStore {
             .send()
             .await?;
         Ok(())
+    }
+
+    /// When it was last heard that this has ended at the provider, in milliseconds since 1970.
+    pub(super) async fn heard(&self, ended: &EndedKey) -> Result<Option<u64>, StoreError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(KEY, text(&ended.0))
+            .consistent_read(true)
+            .send()
+            .await?;
+        Ok(found.item.and_then(|item| read_number(&item, HEARD_AT)))
+    }
+
+    /// Writes down that it was heard at this time, in milliseconds since 1970, that this has ended;
+    /// until another time, in seconds. Of two words the later one stays.
+    pub(super) async fn hear(
+        &self,
+        ended: &EndedKey,
+        at: u64,
+        until: u64,
+    ) -> Result<(), StoreError> {
+        let written = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .item(KEY, text(&ended.0))
+            .item(HEARD_AT, number(at))
+            .item(EXPIRES_AT, number(until))
+            .condition_expression("attribute_not_exists(#key) OR #heard < :at")
+            .expression_attribute_names("#key", KEY)
+            .expression_attribute_names("#heard", HEARD_AT)
+            .expression_attribute_values(":at", number(at))
+            .send()
+            .await;
+        match written {
+            Ok(_) => Ok(()),
+            Err(error)
+                if error
+                    .as_service_error()
+                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -94,6 +94,23 @@ impl TestApp {
     }
 }
 
+impl TestApp {
+    /// Takes what sessions are found by from each of them, as the indexes do in the second after it
+    /// has begun.
+    pub(crate) async fn hide_sessions_from_indexes(&self) {
+        for session in self.sessions().await {
+            self.dynamodb()
+                .update_item()
+                .table_name("sessions")
+                .key("Session_Hash", session["Session_Hash"].clone())
+                .update_expression("REMOVE Sid, Person_Hash, Began")
+                .send()
+                .await
+                .unwrap();
+        }
+    }
+}
+
 /// Asks again and again until the answer is there, for what another process does in its own time.
 pub(crate) async fn eventually<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     for _ in 0..200 {
