@@ -16,6 +16,7 @@ use axum::{
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use service_kit::trace::{self, Span, TraceContext};
+use tokio::time::error::Elapsed;
 
 use crate::{
     deadline::Deadline,
@@ -40,6 +41,9 @@ const PAGE: Duration = Duration::from_secs(6);
 const HEAD_BYTES: usize = 32 * 1024;
 /// How long a whole request may take, with its body, which may come over a bad mobile connection.
 const LONGEST: Duration = Duration::from_secs(20);
+/// How old a session is before its access token can be found not to be good. Signing keys are looked
+/// for every half minute at most, and may be newer than that until then.
+const KEY_IS_KNOWN_AFTER: Duration = Duration::from_mins(1);
 
 /// One request, as far as all parts of its answer need to know.
 #[derive(Debug)]
@@ -266,11 +270,9 @@ impl Site {
         error.log(&reference);
         let nobody = matches!(error, Error::Unauthenticated | Error::TokenRefused(_));
         if let (Error::TokenRefused(_), Some(session)) = (error, visit.session.get())
-            && let Err(error) =
-                visit.deadline().bound(self.sessions.end(session, Reason::Refused)).await
+            && let Err(error) = self.end_refused(session, visit.deadline()).await
         {
             // The session would lead straight back here.
-            let error = Error::from(error);
             error.log(&reference);
             return self.page_of(&error, visit, asked, &reference);
         }
@@ -280,6 +282,19 @@ impl Site {
             return Redirect::to(&format!("/?return_to={path}")).into_response();
         }
         self.page_of(error, visit, asked, &reference)
+    }
+
+    /// Ends a session whose access token records-service has refused. It may have been the one that
+    /// was wrong, with keys that are older than the token: then nobody is logged out for it.
+    async fn end_refused(&self, session: &Session, deadline: Deadline) -> Result<(), Error> {
+        let refused =
+            async { Ok::<_, Elapsed>(self.oidc.refuses(&session.person().access_token).await) };
+        let is_over =
+            session.age() > KEY_IS_KNOWN_AFTER && deadline.bound(refused).await.unwrap_or_default();
+        if !is_over {
+            return Err(Error::Unavailable("the access token may be good all the same".into()));
+        }
+        Ok(deadline.bound(self.sessions.end(session, Reason::Refused)).await?)
     }
 
     fn page_of(

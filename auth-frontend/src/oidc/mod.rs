@@ -258,6 +258,13 @@ impl Oidc {
         })
     }
 
+    /// Whether an access token that was good serves no longer, by the keys that the provider has now.
+    /// It does while these cannot be had.
+    pub(crate) async fn refuses(&self, access_token: &str) -> bool {
+        let verified = self.verifier.verify_by_new_keys(access_token).await;
+        matches!(verified, Err(VerifyError::Invalid(_) | VerifyError::Expired))
+    }
+
     /// Whether this is the provider's name for itself.
     #[must_use]
     pub(crate) fn is_issuer(&self, name: &str) -> bool {

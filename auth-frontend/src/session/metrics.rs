@@ -19,7 +19,7 @@ pub(crate) enum Reason {
     Provider,
     /// The person switched to another organization.
     Switched,
-    /// records-service does not accept its access token any more.
+    /// Its access token is not good any more.
     Refused,
 }
 

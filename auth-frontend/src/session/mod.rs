@@ -25,6 +25,7 @@ use crate::{
     cookies::{self, CookieSecurity},
     csrf,
     deadline::Deadline,
+    epoch::seconds,
     random,
 };
 
@@ -49,6 +50,8 @@ const AT_ONCE: usize = 8;
 pub(crate) struct Session {
     key: SessionKey,
     contents: Contents<Person>,
+    /// In seconds since 1970.
+    began_at: u64,
     expiry: Expiry,
 }
 
@@ -150,6 +153,12 @@ impl Session {
     #[must_use]
     pub(crate) fn has(&self, permission: &str) -> bool {
         self.contents.person.permissions.iter().any(|granted| granted == permission)
+    }
+
+    /// How long it has been there.
+    #[must_use]
+    pub(crate) fn age(&self) -> Duration {
+        Duration::from_secs(seconds(SystemTime::now()).saturating_sub(self.began_at))
     }
 
     /// When it ends.
@@ -264,7 +273,8 @@ impl Sessions {
                 }
             }
         }
-        Ok(Some(Session { key, contents, expiry: lifetime.expiry(now, token_end) }))
+        let (began_at, expiry) = (lifetime.created_at, lifetime.expiry(now, token_end));
+        Ok(Some(Session { key, contents, began_at, expiry }))
     }
 
     /// Notes the use of a session, and answers whether it goes on: the provider's word may have come

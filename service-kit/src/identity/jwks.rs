@@ -68,6 +68,16 @@ impl Jwks {
         Self { keys, waiting: Semaphore::new(WAITING) }
     }
 
+    /// Fetches the keys again, unless they were within the last half minute for what they lacked.
+    pub(super) async fn renew(&self) -> Result<(), KeyError> {
+        let keys = self.keys.get().await.ok_or(KeyError::Unavailable)?;
+        let _turn = self.waiting.try_acquire().map_err(|_| KeyError::Unavailable)?;
+        match self.keys.newer_than(&keys).await {
+            Newer::Value(_) | Newer::Nothing => Ok(()),
+            Newer::Unavailable => Err(KeyError::Unavailable),
+        }
+    }
+
     /// The key with this id, fetched again where the issuer may have made it since.
     pub(super) async fn key(&self, kid: &str) -> Result<Arc<DecodingKey>, KeyError> {
         let keys = self.keys.get().await.ok_or(KeyError::Unavailable)?;

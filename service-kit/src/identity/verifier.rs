@@ -129,6 +129,17 @@ impl Verifier {
         Ok(caller)
     }
 
+    /// The same by nothing that is remembered and by keys that are half a minute old at most, for a
+    /// token that somebody else has refused. Of a key that has been there for less, it may still know
+    /// nothing.
+    ///
+    /// # Errors
+    /// See [`VerifyError`].
+    pub async fn verify_by_new_keys(&self, token: &str) -> Result<Arc<Caller>, VerifyError> {
+        self.jwks.renew().await.map_err(|_| VerifyError::Unavailable)?;
+        self.verify_anew(token).await.map(Arc::new)
+    }
+
     async fn verify_anew(&self, token: &str) -> Result<Caller, VerifyError> {
         let claims: Claims = self.claims(token, &ACCESS_TYPES, &self.validation).await?;
         claims.into_caller(&Expected {
