@@ -49,6 +49,9 @@ pub(crate) struct LoginWish {
     /// known as somebody else.
     #[serde(default)]
     pub asks_password: bool,
+    /// To log in once more to the organization where they are.
+    #[serde(default)]
+    pub renews: bool,
 }
 
 /// What must come back from the provider, or is needed when it does.
@@ -363,6 +366,7 @@ mod tests {
             return_to: ReturnPath::parse(&format!("/{}", "x".repeat(1023))).unwrap(),
             instead_of: Some("\"".repeat(100)),
             asks_password: true,
+            renews: true,
         };
         let attempt = LoginAttempt::new("n".repeat(43), "v".repeat(43), wish, SystemTime::now());
 

@@ -246,12 +246,13 @@ impl Way {
     /// A login with this wish. What was left for it is no part of the address, which anybody can
     /// write: it only serves who comes back from this very login.
     fn to_login(label: &str, wish: LoginWish) -> Self {
-        let LoginWish { organization, invitation, ref return_to, asks_password, .. } = wish;
+        let LoginWish { organization, invitation, ref return_to, asks_password, renews, .. } = wish;
         let query = [
             ("organization", organization.as_deref()),
             ("invitation", invitation.as_deref()),
             ("return_to", elsewhere(return_to)),
             ("prompt", asks_password.then_some("login")),
+            ("renew", renews.then_some("true")),
         ];
         Self::new(label, "/auth/login", query)
     }
@@ -287,6 +288,7 @@ mod tests {
             return_to: ReturnPath::parse("/records?page_token=a%2Fb").unwrap(),
             instead_of: Some("globex".into()),
             asks_password: false,
+            renews: false,
         }
     }
 
@@ -308,12 +310,15 @@ mod tests {
         let organization = "organization=acme+%26+more";
 
         let again = &LoginProblem::TookTooLong.ways(&wish())[0].href;
+        let renewed = LoginWish { renews: true, ..wish() };
+        let once_more = &LoginProblem::ServiceDown.ways(&renewed)[0].href;
         let other = &LoginProblem::NotAMember.ways(&wish())[0].href;
         let accepted = &LoginProblem::BadInvitation.ways(&wish())[0].href;
         let choose = &LoginProblem::NotAMember.ways(&wish())[1].href;
         let mistyped = &LoginProblem::UnknownOrganization.ways(&wish())[0].href;
 
         assert_eq!(*again, format!("/auth/login?{organization}&invitation=ticket&{return_to}"));
+        assert_eq!(*once_more, format!("{again}&renew=true"));
         assert_eq!(*other, format!("{again}&prompt=login"));
         assert_eq!(*accepted, format!("/auth/login?{organization}&{return_to}"));
         assert_eq!(*choose, format!("/?{return_to}"));

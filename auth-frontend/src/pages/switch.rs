@@ -17,6 +17,8 @@ pub(crate) struct Switch {
     pub is_named: bool,
     /// The ticket of an invitation to it.
     pub invitation: Option<String>,
+    /// Whether the password is to be asked for in any case, for who wants to be somebody else there.
+    pub asks_password: bool,
     /// The path to go to afterwards, already checked to lead nowhere else.
     pub return_to: String,
     /// The page was opened before the person last logged in.

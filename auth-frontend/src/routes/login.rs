@@ -29,6 +29,8 @@ const ORGANIZATION_LIMIT: usize = 100;
 const INVITATION_LIMIT: usize = 512;
 /// The value of `prompt` that asks for the password in any case (OpenID Connect Core §3.1.2.1).
 const ASK_PASSWORD: &str = "login";
+/// The value of `renew` that begins a login for who is logged in to that organization already.
+const RENEW: &str = "true";
 
 /// What a login can be begun with. Invitations of Auth0 also bring `organization_name`, which is
 /// for the eyes only and not passed on.
@@ -38,6 +40,7 @@ pub(crate) struct LoginQuery {
     invitation: Option<String>,
     return_to: Option<String>,
     prompt: Option<String>,
+    renew: Option<String>,
     /// The provider, where it is that who sends the person here (OpenID Connect Core §4). Auth0
     /// does so when a login was left open there for too long.
     iss: Option<String>,
@@ -66,8 +69,10 @@ pub(crate) async fn login(
         wish = last;
     }
     match person {
-        Some(person) => switch::follow(&site, person.session(), wish),
-        None => begin(&site, &visit, &headers, wish).await,
+        Some(person) if !switch::begins_anew(person.session(), &wish) => {
+            switch::follow(&site, person.session(), wish)
+        }
+        _ => begin(&site, &visit, &headers, wish).await,
     }
 }
 
@@ -102,7 +107,8 @@ impl LoginQuery {
             organization: input("organization"),
             invitation: input("invitation"),
             return_to: input("return_to"),
-            prompt: None,
+            prompt: input("prompt"),
+            renew: None,
             iss: None,
         }
     }
@@ -122,6 +128,7 @@ impl LoginQuery {
         }
         wish.organization = organization;
         wish.asks_password = self.prompt.as_deref() == Some(ASK_PASSWORD);
+        wish.renews = self.renew.as_deref() == Some(RENEW);
         let invitation = trimmed(self.invitation);
         if invitation.as_deref().is_some_and(is_no_invitation) {
             let problem = LoginProblem::BadInvitation;

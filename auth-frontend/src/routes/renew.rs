@@ -33,6 +33,6 @@ pub(crate) async fn renew(
 ) -> Result<Response, Error> {
     let Some(person) = person else { return Ok(Redirect::to("/").into_response()) };
     let organization = Some(person.session().person().organization_id.clone());
-    let wish = LoginWish { organization, ..LoginWish::default() };
+    let wish = LoginWish { organization, renews: true, ..LoginWish::default() };
     login::begin(&site, &visit, &headers, wish).await
 }

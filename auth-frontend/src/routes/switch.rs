@@ -74,7 +74,7 @@ pub(crate) async fn switch(
     };
     let session = person.session();
     let is_here = wish.organization.as_deref().is_some_and(|asked| is_in(session, asked));
-    if is_here && wish.invitation.is_none() {
+    if is_here && wish.invitation.is_none() && !wish.asks_password {
         return Ok(Redirect::to(wish.return_to.as_str()).into_response());
     }
     wish.instead_of = Some(session.person().organization_name.clone());
@@ -84,7 +84,20 @@ pub(crate) async fn switch(
     Ok(response)
 }
 
-/// What a link with this wish does for somebody who is logged in: it leads on to where it points
+/// Whether a link with this wish begins a login though somebody is logged in: because they want to be
+/// known as somebody else, whose password is asked for, or to log in once more where they are. Their
+/// session goes on until the new one begins.
+pub(super) fn begins_anew(session: &Session, wish: &LoginWish) -> bool {
+    let is_here = wish.organization.as_deref().map(|asked| is_in(session, asked));
+    let may = match is_here {
+        Some(true) => wish.asks_password || wish.renews,
+        None => wish.asks_password,
+        Some(false) => false,
+    };
+    may && wish.invitation.is_none()
+}
+
+/// What any other link does for somebody who is logged in: it leads on to where it points
 /// in their own organization, and asks them before it leads to another. Nobody is moved by a link.
 pub(super) fn follow(site: &Site, session: &Session, wish: LoginWish) -> Result<Response, Error> {
     let is_here = wish.organization.as_deref().map(|asked| is_in(session, asked));
@@ -112,6 +125,8 @@ fn page(session: &Session, wish: LoginWish, reason: SwitchReason) -> Switch {
         is_named: !organization.is_empty() && !oidc::is_id(&organization),
         organization,
         invitation: wish.invitation,
+        // Whom the provider knows is who is here already.
+        asks_password: wish.asks_password || reason == SwitchReason::InvitationHere,
         return_to: wish.return_to.into(),
         is_stale: false,
     }

@@ -5,9 +5,13 @@ use std::time::Duration;
 use dev_stack::{
     Service,
     auth0::{Endpoint, FailureMode},
+    samples,
 };
 
-use crate::app::{TestApp, eventually};
+use crate::{
+    app::{TestApp, eventually},
+    browser::{Browser, Page},
+};
 
 #[tokio::test]
 async fn a_session_that_has_ended_leads_to_the_login_and_back() {
@@ -197,6 +201,56 @@ async fn a_page_says_when_the_login_ends_and_a_renewed_one_goes_on() {
     assert_ne!(browser.jar["session"], before);
     assert_eq!(of_before.status, 303);
     assert_eq!(app.browser().get("/auth/renew").await.location(), "/");
+}
+
+/// What `/auth/renew` leads to while the provider answers with this error.
+async fn failed_renewal(app: &TestApp, browser: &mut Browser, error: &str) -> Page {
+    let (error, description) = (error.to_owned(), String::new());
+    let failure = FailureMode::OAuthError { error, description };
+    app.stack.auth0().fail(Endpoint::Authorize, failure);
+    let page = browser.open("/auth/renew").await;
+    app.stack.auth0().recover();
+    page
+}
+
+#[tokio::test]
+async fn a_renewal_that_failed_is_tried_again_by_its_button() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("consultant", "globex").await;
+    let before = browser.jar["session"].clone();
+
+    let failed = failed_renewal(&app, &mut browser, "server_error").await;
+    let still = browser.get("/home").await;
+    let begun = browser.get(&failed.link("Try again")).await;
+    let asked = begun.location_query();
+    let landed = browser.follow(begun).await;
+
+    assert_eq!((failed.status, still.status), (503, 200));
+    assert_eq!(asked["organization"], samples::GLOBEX);
+    assert_eq!((landed.status, landed.path()), (200, "/home"));
+    landed.assert_shows("globex");
+    assert_ne!(browser.jar["session"], before);
+    assert_eq!(app.sessions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_is_logged_in_and_uses_another_account_is_asked_for_its_password() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+
+    let denied = failed_renewal(&app, &mut browser, "access_denied").await;
+    let begun = browser.get(&denied.link("Use another account")).await;
+    let asked = begun.location_query();
+    let password = browser.follow(begun).await;
+    let still = browser.get("/home").await;
+    let accepted = browser.fill_in_password(&password, "acme-editor").await;
+    let landed = browser.follow(accepted).await;
+
+    assert_eq!((denied.status, &*asked["prompt"]), (403, "login"));
+    still.assert_shows("Ada Admin");
+    assert_eq!((landed.status, landed.path()), (200, "/home"));
+    landed.assert_lacks("Ada Admin");
+    assert_eq!(app.sessions().await.len(), 1);
 }
 
 #[tokio::test]

@@ -231,12 +231,34 @@ async fn an_invitation_to_the_same_organization_may_be_for_another_account() {
     assert_eq!(page.link("Go on as <bdi>Ada Admin"), "/home");
     let form = page.hidden_inputs("/auth/switch");
     let begun = ada.post_form("/auth/switch", &form).await;
+    let asked = begun.location_query();
     let password = ada.follow(begun).await;
     let accepted = ada.fill_in_password(&password, "newcomer").await;
     let landed = ada.follow(accepted).await;
 
+    assert_eq!(asked["prompt"], "login", "the provider knows the first account");
     assert_lands(&landed, "/home", "acme");
     landed.assert_shows("Nico Newcomer");
+}
+
+#[tokio::test]
+async fn who_uses_another_account_is_asked_for_its_password_after_the_switch_page_too() {
+    let app = TestApp::start().await;
+    let mut browser = app.browser();
+    let stranger = browser.log_in("acme-admin", "globex", "/records").await;
+    browser.log_in_again("acme", "").await;
+
+    let page = browser.open(&stranger.link("Use another account")).await;
+    let form = page.hidden_inputs("/auth/switch");
+    let begun = browser.post_form("/auth/switch", &form).await;
+    let asked = begun.location_query();
+    let password = browser.follow(begun).await;
+    let accepted = browser.fill_in_password(&password, "globex-admin").await;
+    let landed = browser.follow(accepted).await;
+
+    page.assert_shows("Switch to <bdi>globex</bdi>?");
+    assert_eq!((&*asked["prompt"], &*asked["organization"]), ("login", "globex"));
+    assert_lands(&landed, "/records", "globex");
 }
 
 #[tokio::test]

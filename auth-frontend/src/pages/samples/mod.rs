@@ -265,6 +265,7 @@ pub(super) fn switches() -> Vec<Switch> {
         organization: String::new(),
         is_named: false,
         invitation: None,
+        asks_password: false,
         return_to: "/records".into(),
         is_stale: false,
     };
@@ -291,7 +292,7 @@ pub(super) fn switches() -> Vec<Switch> {
     vec![
         Switch { is_stale: true, ..choice.clone() },
         choice,
-        Switch { reason: SwitchReason::InvitationHere, ..unnamed.clone() },
+        Switch { reason: SwitchReason::InvitationHere, asks_password: true, ..unnamed.clone() },
         Switch { reason: SwitchReason::Choice, ..hostile.clone() },
         link,
         unnamed,
