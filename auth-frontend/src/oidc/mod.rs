@@ -2,18 +2,18 @@
 //! state and nonce, Auth0's organizations, and the verification of what comes back. It does not
 //! know cookies or pages.
 
+mod id_token;
 mod organization;
 mod provider;
 
 use std::{error::Error as StdError, sync::Arc, time::SystemTime};
 
 use openidconnect::{
-    AccessTokenHash, AdditionalClaims, AuthType, AuthenticationFlow, AuthorizationCode,
-    ClaimsVerificationError, Client, ClientId, ClientSecret, CsrfToken, EmptyExtraTokenFields,
-    EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl, LogoutHint,
-    LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
+    AuthType, AuthenticationFlow, AuthorizationCode, Client, ClientId, ClientSecret, CsrfToken,
+    EmptyExtraTokenFields, EndpointMaybeSet, EndpointNotSet, EndpointSet, IdTokenFields, IssuerUrl,
+    LogoutHint, LogoutRequest, Nonce, OAuth2TokenResponse, PkceCodeChallenge, PkceCodeVerifier,
     PostLogoutRedirectUrl, ProviderMetadataWithLogout, RedirectUrl, RequestTokenError, Scope,
-    SignatureVerificationError, StandardErrorResponse, StandardTokenResponse, TokenResponse,
+    StandardErrorResponse, StandardTokenResponse,
     core::{
         CoreAuthDisplay, CoreAuthPrompt, CoreErrorResponseType, CoreGenderClaim, CoreJsonWebKey,
         CoreJweContentEncryptionAlgorithm, CoreJwsSigningAlgorithm, CoreResponseType,
@@ -22,7 +22,6 @@ use openidconnect::{
     },
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
 use service_kit::{
     identity::{Caller, Logout, Verifier, VerifyError},
     refreshed::FetchMetrics,
@@ -32,21 +31,12 @@ use url::Url;
 
 use crate::login_attempt::{LoginAttempt, LoginWish};
 
+use id_token::OrganizationClaims;
 pub(crate) use organization::{OrganizationMismatch, is_id, is_meant};
 use provider::{HttpError, Provider};
 
 /// The path that the provider sends the browser back to.
 pub(crate) const CALLBACK_PATH: &str = "/auth/callback";
-
-/// Claims of Auth0's ID tokens beyond the standard's.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct OrganizationClaims {
-    org_id: Option<String>,
-    org_name: Option<String>,
-    sid: Option<String>,
-}
-
-impl AdditionalClaims for OrganizationClaims {}
 
 type TokenAnswer = StandardTokenResponse<
     IdTokenFields<
@@ -222,14 +212,14 @@ impl Oidc {
             .await
             .map_err(token_error)?;
         let nonce = Nonce::new(attempt.nonce.clone());
-        let claims = match self.claims(&metadata, &answer, &nonce) {
-            Err(unknown) if is_unknown_key(&unknown) => {
+        let claims = match id_token::read(&self.client(&metadata), &answer, &nonce) {
+            Err(unknown) if id_token::is_unknown_key(&unknown) => {
                 let newer = self
                     .provider
                     .metadata_after(&metadata)
                     .await
                     .ok_or_else(|| unacceptable("the ID token's key is unknown", unknown))?;
-                self.claims(&newer, &answer, &nonce)
+                id_token::read(&self.client(&newer), &answer, &nonce)
             }
             claims => claims,
         }
@@ -322,52 +312,6 @@ impl Oidc {
         // What Auth0 gives a new web application.
         .set_auth_type(AuthType::RequestBody)
     }
-
-    /// The claims of the ID token, verified with the keys of `metadata`.
-    fn claims(
-        &self,
-        metadata: &ProviderMetadataWithLogout,
-        answer: &TokenAnswer,
-        nonce: &Nonce,
-    ) -> Result<VerifiedClaims, ClaimsVerificationError> {
-        let other = |problem: &str| ClaimsVerificationError::Other(problem.to_owned());
-        let client = self.client(metadata);
-        // The library would take whatever the provider lists, and Auth0 lists HS256: there the
-        // application's secret would sign.
-        let verifier = client
-            .id_token_verifier()
-            .set_allowed_algs([CoreJwsSigningAlgorithm::RsaSsaPkcs1V15Sha256]);
-        let token = answer.id_token().ok_or_else(|| other("there is no ID token"))?;
-        let claims = token.claims(&verifier, nonce)?;
-        if let Some(expected) = claims.access_token_hash() {
-            let algorithm =
-                token.signing_alg().map_err(ClaimsVerificationError::SignatureVerification)?;
-            let key = token
-                .signing_key(&verifier)
-                .map_err(ClaimsVerificationError::SignatureVerification)?;
-            let hash = AccessTokenHash::from_token(answer.access_token(), algorithm, key);
-            if hash.ok().as_ref() != Some(expected) {
-                return Err(other("the access token is not the one of the ID token"));
-            }
-        }
-        let name = claims.name().and_then(|name| name.get(None)).map(|name| name.to_string());
-        Ok(VerifiedClaims {
-            subject: claims.subject().to_string(),
-            name: name.filter(|name| !name.trim().is_empty()),
-            organization: claims.additional_claims().clone(),
-        })
-    }
-}
-
-struct VerifiedClaims {
-    subject: String,
-    name: Option<String>,
-    organization: OrganizationClaims,
-}
-
-fn is_unknown_key(error: &ClaimsVerificationError) -> bool {
-    use ClaimsVerificationError::SignatureVerification;
-    matches!(error, SignatureVerification(SignatureVerificationError::NoMatchingKey))
 }
 
 fn unacceptable(reason: &'static str, source: impl StdError + Send + Sync + 'static) -> OidcError {
