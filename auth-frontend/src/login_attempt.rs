@@ -11,7 +11,7 @@ use service_kit::sealing::Sealer;
 
 use crate::{
     cookies::{self, CookieSecurity},
-    epoch::milliseconds,
+    epoch::{milliseconds, seconds},
     random,
     return_path::ReturnPath,
 };
@@ -106,10 +106,6 @@ impl LoginAttempt {
 
 fn id_of(state: &str) -> &str {
     state.split_once('.').map_or(state, |(id, _)| id)
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 impl LoginAttempts {

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::{
     deadline::Deadline,
+    epoch,
     error::{Error, Source},
     login_attempt::{LoginAttempt, LoginWish, NotBegun},
     oidc::{Identity, OidcError, OrganizationMismatch},
@@ -104,11 +105,10 @@ async fn finish(
 
 fn person(identity: Identity) -> Person {
     let Identity { access_token, caller, name, sid } = identity;
-    let ends_at = caller.expires_at().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let organization = caller.organization();
     Person {
         access_token,
-        access_token_ends_at: ends_at.as_secs(),
+        access_token_ends_at: epoch::seconds(caller.expires_at()),
         subject: caller.actor().id.clone(),
         name: name.unwrap_or_else(|| caller.actor().name.clone()),
         organization_id: organization.id().to_owned(),
