@@ -18,6 +18,7 @@ use crate::{
     config::{ServeConfig, Transport},
     grpc::{
         self, Audit, ConnectionLimits, Connections, Door, Health, Rates, Records, Tls, TlsError,
+        Turns,
     },
     page_token::PageTokens,
     store::Store,
@@ -80,8 +81,10 @@ impl App {
         let rates = Rates::new(config.caller_rate, config.organization_rate);
         let door = Door::new(verifier, config.max_in_flight, rates, &mut registry);
         let page_tokens = Arc::new(PageTokens::new(&config.page_token_secrets));
-        let records = Records::new(store.clone(), outgoing, Arc::clone(&page_tokens));
-        let audit = Audit::new(store.clone(), page_tokens);
+        let turns = Turns::new();
+        let tokens = Arc::clone(&page_tokens);
+        let records = Records::new(store.clone(), outgoing, tokens, Arc::clone(&turns));
+        let audit = Audit::new(store.clone(), page_tokens, turns);
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let router = grpc::routes(records, audit, door, health_service, config.reflection);
 

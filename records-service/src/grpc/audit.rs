@@ -11,6 +11,7 @@ use super::{
     call::{Call, Permission},
     convert::event_to_proto,
     page_size, page_start,
+    turns::Turns,
 };
 use crate::{
     page_token::{List, PageTokens},
@@ -21,13 +22,14 @@ use crate::{
 pub(crate) struct Audit {
     store: Store,
     page_tokens: Arc<PageTokens>,
+    turns: Arc<Turns>,
 }
 
 impl Audit {
     /// AuditService on this store's trail.
     #[must_use]
-    pub(crate) fn new(store: Store, page_tokens: Arc<PageTokens>) -> Self {
-        Self { store, page_tokens }
+    pub(crate) fn new(store: Store, page_tokens: Arc<PageTokens>, turns: Arc<Turns>) -> Self {
+        Self { store, page_tokens, turns }
     }
 }
 
@@ -43,8 +45,9 @@ impl AuditService for Audit {
         let after = page_start(&request.page_token, |token| {
             self.page_tokens.open(organization, List::AuditEvents, token)
         })?;
+        let turn = self.turns.next(organization).await;
         let page = self.store.list_events(organization, after, size).await?;
-        Ok(Response::new(ListAuditEventsResponse {
+        Ok(turn.answer(ListAuditEventsResponse {
             next_page_token: page.next.map_or_else(String::new, |next| {
                 self.page_tokens.seal(organization, List::AuditEvents, &next)
             }),

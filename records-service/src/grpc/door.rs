@@ -39,6 +39,7 @@ use super::{
     method::{Method, Methods},
     metrics::{CallLabels, LimitedLabels, Metrics},
     rates::{Counted, Rates},
+    turns::Turn,
     undecodable::name_undecodable,
 };
 use crate::{error::Error, store::Duty};
@@ -178,9 +179,10 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         trace_id = trace.trace_id(),
         org.id = tracing::field::Empty
     );
-    let answer = CURRENT.scope(trace, answered.instrument(lines)).await;
-    // Whoever sees the place free finds the share free as well.
-    keep(answer, (share, place, connection.map(Patience::of)))
+    let mut answer = CURRENT.scope(trace, answered.instrument(lines)).await;
+    let turn = answer.extensions_mut().remove::<Arc<Turn>>();
+    // Whoever sees the place free finds the share and the turn free as well.
+    keep(answer, (share, turn, place, connection.map(Patience::of)))
 }
 
 /// A call that was let in. What came of it is measured when it is dropped, so that a call whose

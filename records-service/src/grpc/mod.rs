@@ -19,6 +19,7 @@ mod rates;
 mod records;
 mod routes;
 mod tls;
+mod turns;
 mod undecodable;
 
 pub(crate) use audit::Audit;
@@ -30,6 +31,7 @@ pub(crate) use records::Records;
 pub(crate) use routes::routes;
 pub(crate) use tls::Tls;
 pub use tls::TlsError;
+pub(crate) use turns::Turns;
 
 use crate::{error::Error, page_token::PageTokenError};
 

@@ -13,6 +13,7 @@ use super::{
     call::{Call, Permission},
     convert::{fields_from_proto, record_to_proto},
     page_size, page_start,
+    turns::Turns,
 };
 use crate::{
     audit::relay::Outgoing,
@@ -34,13 +35,19 @@ pub(crate) struct Records {
     store: Store,
     outgoing: Outgoing,
     page_tokens: Arc<PageTokens>,
+    turns: Arc<Turns>,
 }
 
 impl Records {
     /// RecordsService on this store. Events that are committed go to `outgoing`.
     #[must_use]
-    pub(crate) fn new(store: Store, outgoing: Outgoing, page_tokens: Arc<PageTokens>) -> Self {
-        Self { store, outgoing, page_tokens }
+    pub(crate) fn new(
+        store: Store,
+        outgoing: Outgoing,
+        page_tokens: Arc<PageTokens>,
+        turns: Arc<Turns>,
+    ) -> Self {
+        Self { store, outgoing, page_tokens, turns }
     }
 }
 
@@ -101,8 +108,9 @@ impl RecordsService for Records {
         let after = page_start(&request.page_token, |token| {
             self.page_tokens.open(organization, List::Records, token)
         })?;
+        let turn = self.turns.next(organization).await;
         let page = self.store.list_records(organization, after, size).await?;
-        Ok(Response::new(ListRecordsResponse {
+        Ok(turn.answer(ListRecordsResponse {
             next_page_token: page.next.map_or_else(String::new, |next| {
                 self.page_tokens.seal(organization, List::Records, &next)
             }),

@@ -189,6 +189,13 @@ impl Service {
         serde_json::from_str(&line.expect("the service logs something")).expect("logs are JSON")
     }
 
+    /// The most that it has held in memory so far.
+    pub(crate) fn most_memory_mib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

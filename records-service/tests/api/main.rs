@@ -21,4 +21,5 @@ mod shares;
 mod start;
 mod tls;
 mod tokens;
+mod turns;
 mod wire;
