@@ -12,7 +12,6 @@ use axum::{
 use serde::Deserialize;
 
 use crate::{
-    deadline::Deadline,
     epoch,
     error::{Error, Source},
     login_attempt::{LoginAttempt, LoginWish, NotBegun},
@@ -48,7 +47,7 @@ pub(crate) async fn callback(
     let query = parsed(query)?;
     let state = query.state.as_deref().unwrap_or_default();
     let (outcome, is_ours) = match site.attempts.find(&headers, state, SystemTime::now()) {
-        Ok(attempt) => (finish(&site, visit.deadline(), &headers, &query, attempt).await, true),
+        Ok(attempt) => (finish(&site, &visit, &headers, &query, attempt).await, true),
         Err(NotBegun::Expired(wish)) => {
             (Err(not_logged_in(LoginProblem::TookTooLong, wish, None)), true)
         }
@@ -75,7 +74,7 @@ async fn replayed(site: &Site, visit: &Visit, headers: &HeaderMap) -> Result<Res
 
 async fn finish(
     site: &Site,
-    deadline: Deadline,
+    visit: &Visit,
     headers: &HeaderMap,
     query: &CallbackQuery,
     attempt: LoginAttempt,
@@ -89,6 +88,7 @@ async fn finish(
         (None, Some(code)) => code.clone(),
         (None, None) => return Err(Error::Invalid("the callback has neither code nor error")),
     };
+    let deadline = visit.deadline();
     let identity = match deadline.bound(site.oidc.finish(code, &attempt)).await {
         Ok(identity) => identity,
         Err(error) => return Err(not_finished(error, attempt.wish)),
@@ -98,6 +98,8 @@ async fn finish(
     let Some(session) = deadline.bound(begun).await? else {
         return Err(not_logged_in(LoginProblem::LoggedOutMeanwhile, attempt.wish, None));
     };
+    // Who it is stands in the provider's log, and in no line of ours.
+    tracing::info!(trace_id = visit.trace_id(), org.id = person.organization_id, "logged in");
     let mut response = Redirect::to(attempt.wish.return_to.as_str()).into_response();
     response.headers_mut().append(header::SET_COOKIE, session);
     Ok(response)

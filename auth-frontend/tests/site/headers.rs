@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use auth_frontend::routes;
 use dev_stack::samples;
 use reqwest::{Method, header::CACHE_CONTROL};
+use serde_json::Value;
 
 use crate::{
-    app::TestApp,
+    app::{TestApp, eventually},
     browser::Page,
     isolation::{Loot, entry},
 };
@@ -180,4 +181,24 @@ async fn the_log_holds_no_secret_and_nothing_that_people_typed() {
     for secret in planted {
         assert!(!log.contains(&secret), "{secret} is in the log");
     }
+}
+
+#[tokio::test]
+async fn a_login_is_a_line_of_the_log_with_its_organization_and_without_the_person() {
+    let app = TestApp::start().await;
+
+    app.logged_in("acme-admin", "acme").await;
+
+    let log = eventually("the line of the login", async || {
+        let log: Vec<Value> =
+            app.log().iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        // The line of its request comes after it.
+        log.iter().any(|line| line["route"] == "/auth/callback").then_some(log)
+    })
+    .await;
+    let line = log.iter().find(|line| line["message"] == "logged in").unwrap();
+    let request = log.iter().find(|line| line["route"] == "/auth/callback").unwrap();
+    assert_eq!(line["org.id"], samples::ACME);
+    assert_eq!(line["trace_id"], request["trace_id"]);
+    assert!(!line.to_string().contains("acme-admin"), "{line}");
 }
