@@ -75,11 +75,12 @@ pub(crate) enum Error {
         /// Where the person was going.
         return_to: ReturnPath,
     },
-    /// The person, or the whole organization, asks more often than records-service lets them; how
-    /// many seconds to wait, where known.
+    /// The person, or the whole organization, asks more often, or more at a time, than records-service
+    /// lets them; how many seconds to wait, where known.
     #[error("too many requests of one person or organization")]
     RateLimited(Option<u32>, #[source] Source),
-    /// As many requests are worked on as may be.
+    /// There is no room for it: as many requests are worked on as may be, or forms or untaken pages
+    /// fill theirs.
     #[error("too many requests at once")]
     Busy,
     /// Something we need is down.

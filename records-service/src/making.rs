@@ -1,4 +1,4 @@
-//! How tables and queues are made: what may come of it, and how to wait for AWS. It does not know
+//! What may come of making tables and queues, and how to wait for AWS meanwhile. It does not know
 //! what a table or a queue looks like.
 
 use std::{error::Error as StdError, time::Duration};

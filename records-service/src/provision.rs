@@ -1,5 +1,6 @@
 //! `provision`: makes the tables, the queue and its dead-letter queue. Running it again changes
-//! nothing. It knows how long AWS may take, not what a table or a queue looks like.
+//! nothing. It knows what is to be there and how long a call may take, not what a table or a queue
+//! looks like.
 
 use std::time::Duration;
 

@@ -51,8 +51,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_secs(1);
 /// … and at most, whatever it says.
 const LONGEST_REST: Duration = Duration::from_secs(10);
-/// The reason by which a replica says that it is full. The others of `RESOURCE_EXHAUSTED` hold
-/// wherever the same is asked: it is the caller who asks too much, or the table that cannot follow.
+/// The reason by which a replica says that it is full. The others of `RESOURCE_EXHAUSTED` are
+/// about the caller, whose limit another replica must not be the way round, or about the table, which
+/// is behind all of them.
 const FULL: &str = "FULL";
 
 /// Makes calls.

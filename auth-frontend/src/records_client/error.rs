@@ -6,7 +6,8 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// The reason by which records-service tells who asks too often from what is too much for it.
+/// The reason by which records-service tells a caller or organization that asks too much from what is
+/// too much for it.
 const RATE_LIMITED: &str = "RATE_LIMITED";
 
 /// Whether this is the reason that records-service gives.
@@ -54,7 +55,7 @@ pub(crate) enum RecordsError {
         #[source]
         status: Box<Status>,
     },
-    /// The person, or the whole organization, asks too often.
+    /// The person, or the whole organization, asks too often, or too much at a time.
     #[error("records-service takes no more of this person or organization for now")]
     RateLimited {
         /// How long to wait before the next attempt.

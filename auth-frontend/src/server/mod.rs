@@ -76,7 +76,7 @@ impl Limits {
         first_head: Duration::from_secs(10),
         // Longer than proxies keep an idle connection (nginx and AWS's ALB 60 s): the side that
         // closes first must not be the one that does not know whether a request is on its way. And
-        // half a megabyte, more than any page has, at the pace of a bad mobile connection.
+        // half a megabyte, which hardly any page has, at the pace of a bad mobile connection.
         turn: Duration::from_secs(75),
         // Several round trips to anywhere. Who wants to keep everybody out has to make all
         // connections anew each second.

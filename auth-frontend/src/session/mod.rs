@@ -1,5 +1,6 @@
-//! Sessions: somebody who is logged in in one browser. The browser holds a random value, the store
-//! its hash and everything else, sealed. It does not know how a login comes about.
+//! Sessions: somebody who is logged in in one browser. The browser holds a random value; the store
+//! its hash, its times and what its indexes find it by, and everything else sealed. It does not know
+//! how a login comes about.
 
 mod device;
 mod lifetime;

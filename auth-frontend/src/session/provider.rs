@@ -36,9 +36,12 @@ pub(crate) enum ProviderLogout {
 }
 
 impl Sessions {
-    /// Ends what has ended at the provider, for all requests that begin from now on, and whatever
-    /// comes of logins that have begun until now. Whoever sends the same word once more, to whichever replica, ends nothing. It is remembered last: a word that
-    /// was cut off in the middle is good again, and one that comes twice at once does the same twice.
+    /// Ends what has ended at the provider, for all requests that begin from now on. A login that has
+    /// begun before now begins no session any more.
+    ///
+    /// The same token once more, on whichever replica, ends nothing. The token is remembered last: one
+    /// that was cut off in the middle is good again, and one that comes twice at once does the same
+    /// twice.
     ///
     /// # Errors
     /// When the store does not answer. Some may have ended then.
