@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::{Auth0Client, TokenAnswer};
 use crate::epoch::seconds;
 
-/// How far the clocks of provider and frontend may differ.
-const SKEW: Duration = Duration::from_secs(30);
+/// How far the provider's clock may be ahead of ours: an ID token may be issued so much in the future.
+const AHEAD: Duration = Duration::from_secs(30);
 
 /// Claims of Auth0's ID tokens beyond the standard's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,7 +44,7 @@ pub(super) fn read(
     nonce: &Nonce,
 ) -> Result<VerifiedClaims, ClaimsVerificationError> {
     let other = |problem: &str| ClaimsVerificationError::Other(problem.to_owned());
-    let latest = seconds(SystemTime::now() + SKEW);
+    let latest = seconds(SystemTime::now() + AHEAD);
     let verifier = client
         .id_token_verifier()
         // The library would take whatever the provider lists, and Auth0 lists HS256: there the

@@ -32,8 +32,8 @@ pub(crate) enum Problem {
     HeadTooLarge,
     /// More people ask at once than we answer at once; how many seconds to wait.
     Busy(u32),
-    /// The same person, address or organization asks more often than we answer; how many seconds to
-    /// wait.
+    /// The same person, address or organization asks too often, or too much at a time; how many
+    /// seconds to wait.
     RateLimited(u32),
     /// A fault of ours.
     Internal,
@@ -63,7 +63,7 @@ impl Problem {
             Self::TooLarge => "too_large",
             Self::HeadTooLarge => "head_too_large",
             Self::Busy(_) => "busy",
-            Self::RateLimited(_) => "too_often",
+            Self::RateLimited(_) => "rate_limited",
             Self::Internal => "internal",
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed_out",

@@ -66,7 +66,7 @@ impl TestApp {
     /// Every session that is kept.
     pub(crate) async fn sessions(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
         let rows = self.dynamodb().scan().table_name("sessions").send().await.unwrap();
-        // Logout tokens are remembered there as well.
+        // Logout tokens, and what has ended at the provider, are remembered there as well.
         rows.items().iter().filter(|row| row.contains_key("Sealed")).cloned().collect()
     }
 
@@ -92,11 +92,9 @@ impl TestApp {
                 .unwrap();
         }
     }
-}
 
-impl TestApp {
-    /// Takes what sessions are found by from each of them, as the indexes do in the second after it
-    /// has begun.
+    /// Removes from each session what the indexes find it by, as if it had begun within the last
+    /// second: they do not show it yet.
     pub(crate) async fn hide_sessions_from_indexes(&self) {
         for session in self.sessions().await {
             self.dynamodb()

@@ -174,12 +174,12 @@ async fn tls_1_3_and_1_2_are_spoken_and_nothing_older_or_weaker() {
     }
     let good = answer_to_hello(serve, [3, 3], GCM).await;
     let tls_1_1 = answer_to_hello(serve, [3, 2], GCM).await;
-    let unauthenticated_text = answer_to_hello(serve, [3, 3], CBC).await;
+    let without_aead = answer_to_hello(serve, [3, 3], CBC).await;
 
     // A handshake goes on; alerts are fatal, "protocol version" and "handshake failure".
     assert_eq!(good[..3], [22, 3, 3]);
     assert_eq!((tls_1_1[0], &tls_1_1[5..]), (21, &[2, 70][..]));
-    assert_eq!((unauthenticated_text[0], &unauthenticated_text[5..]), (21, &[2, 40][..]));
+    assert_eq!((without_aead[0], &without_aead[5..]), (21, &[2, 40][..]));
     assert!(guarded.next_refusal().contains("Tls12NotOffered"));
     assert!(guarded.next_refusal().contains("NoCipherSuitesInCommon"));
 }
