@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Plan,
+    Passed, Plan,
     fault::Fault,
     request::{self, Request},
 };
@@ -46,19 +46,21 @@ struct Shared<'a> {
     cut: SyncMutex<Option<(usize, bool)>>,
     /// Whether the server owes an answer.
     owed: AtomicBool,
+    passed: &'a Passed,
 }
 
 pub(super) async fn serve(
     mut client: TcpStream,
     upstream: SocketAddr,
     mut plan: watch::Receiver<Plan>,
+    passed: Passed,
 ) {
     let outage = outage(&plan.borrow_and_update());
     let mut server = None;
     let end = match outage {
         Some(end) => end,
         None => match TcpStream::connect(upstream).await {
-            Ok(connected) => converse(&mut client, server.insert(connected), plan).await,
+            Ok(connected) => converse(&mut client, server.insert(connected), plan, &passed).await,
             Err(_) => End::Reset,
         },
     };
@@ -79,6 +81,7 @@ async fn converse(
     client: &mut TcpStream,
     server: &mut TcpStream,
     mut plan: watch::Receiver<Plan>,
+    passed: &Passed,
 ) -> End {
     // Small pieces must not wait for Nagle's algorithm.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
@@ -88,6 +91,7 @@ async fn converse(
         to_client: Mutex::new(to_client),
         cut: SyncMutex::default(),
         owed: AtomicBool::default(),
+        passed,
     };
     let requests = requests(from_client, to_server, &shared, plan.clone());
     let answers = answers(from_server, &shared);
@@ -163,6 +167,9 @@ async fn requests(
             *shared.cut.lock().unwrap_or_else(PoisonError::into_inner) = cut;
             shared.owed.store(true, Ordering::Relaxed);
             to_server.write_all(&bytes).await?;
+            if let Some(operation) = operation {
+                shared.passed.add(operation);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod request;
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -30,6 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub struct FaultProxy {
     address: SocketAddr,
     plan: watch::Sender<Plan>,
+    passed: Passed,
     task: JoinHandle<()>,
 }
 
@@ -47,6 +49,22 @@ impl Plan {
     }
 }
 
+/// How many requests the server was given, by their operations.
+#[derive(Debug, Clone, Default)]
+struct Passed(Arc<Mutex<HashMap<String, u64>>>);
+
+impl Passed {
+    fn add(&self, operation: String) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(operation).or_default() += 1;
+    }
+
+    fn of(&self, operation: &str) -> u64 {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(operation).copied().unwrap_or_default()
+    }
+}
+
 impl FaultProxy {
     /// Starts one on any free port.
     ///
@@ -56,8 +74,9 @@ impl FaultProxy {
         let (listener, address) = ports::listen((Ipv4Addr::LOCALHOST, 0).into(), PURPOSE).await?;
         let (plan, planned) = watch::channel(Plan::default());
         let upstream = SocketAddr::from((Ipv4Addr::LOCALHOST, upstream_port));
-        let task = tokio::spawn(accept(listener, upstream, planned));
-        Ok(Self { address, plan, task })
+        let passed = Passed::default();
+        let task = tokio::spawn(accept(listener, upstream, planned, passed.clone()));
+        Ok(Self { address, plan, passed, task })
     }
 
     /// Where it listens, such as `http://localhost:15000`.
@@ -85,6 +104,12 @@ impl FaultProxy {
         });
     }
 
+    /// How many requests for an operation of AWS, named as for [`Self::inject_for`], were passed on.
+    #[must_use]
+    pub fn passed(&self, operation: &str) -> u64 {
+        self.passed.of(operation)
+    }
+
     /// Takes back everything that was injected. Connections that were silent stay so for ever.
     pub fn heal(&self) {
         self.plan.send_replace(Plan::default());
@@ -97,13 +122,19 @@ impl Drop for FaultProxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, plan: watch::Receiver<Plan>) {
+async fn accept(
+    listener: TcpListener,
+    upstream: SocketAddr,
+    plan: watch::Receiver<Plan>,
+    passed: Passed,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((client, _)) => {
-                    connections.spawn(connection::serve(client, upstream, plan.clone()));
+                    let (plan, passed) = (plan.clone(), passed.clone());
+                    connections.spawn(connection::serve(client, upstream, plan, passed));
                 }
                 // Most often too many open files, which others must close first.
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,

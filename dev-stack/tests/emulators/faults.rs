@@ -93,6 +93,18 @@ async fn nothing_happens_until_something_is_injected_and_after_it_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_was_given_is_counted_by_its_operation() {
+    let behind = Behind::start().await;
+
+    behind.put("one").await.unwrap();
+    behind.put("two").await.unwrap();
+    behind.proxy.inject(Fault::dynamodb_throttle());
+    behind.put("never").await.unwrap_err();
+
+    assert_eq!((behind.proxy.passed("PutItem"), behind.proxy.passed("UpdateItem")), (2, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn errors_are_those_of_aws() {
     let behind = Behind::start().await;
     let faults = [
