@@ -5,8 +5,8 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use axum::{Router, middleware};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use service_kit::{
-    aws, metrics,
-    ops::{self, OpsPort, Readiness},
+    aws, listening, metrics,
+    ops::{OpsPort, Readiness},
     shutdown::{self, CancellationToken},
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -74,7 +74,7 @@ pub async fn bind(config: Config) -> Result<App, StartError> {
     let open = connections(&mut registry);
     let readiness = Readiness::default();
     Ok(App {
-        server: Server::new(ops::bind_for_many(address)?, routes(site), open),
+        server: Server::new(listening::bind_for_many(address)?, routes(site), open),
         ops: OpsPort::bind(ops_address, readiness.clone(), registry)?,
         readiness,
         shutdown_pause,

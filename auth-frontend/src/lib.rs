@@ -33,6 +33,7 @@ mod routes;
 mod sent_form;
 mod server;
 mod session;
+mod showing;
 mod site;
 mod untaken;
 mod visit;

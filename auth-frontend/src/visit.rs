@@ -23,7 +23,7 @@ use crate::{
     error::Error,
     form_body::Inputs,
     metrics::method_name,
-    pages::{ErrorPage, Login, Page, Problem, RenderError},
+    pages::{ErrorPage, Problem, RenderError},
     present,
     records_client::OnBehalfOf,
     return_path::ReturnPath,
@@ -67,8 +67,13 @@ impl Visit {
         self.trace.trace_id()
     }
 
+    /// Begins the time that the page may take, unless it has begun.
+    pub(crate) fn begin_page(&self) {
+        self.deadline();
+    }
+
     /// When everything that the page needs must have come about. The time begins when this is
-    /// first asked.
+    /// first asked, if it has not begun.
     pub(crate) fn deadline(&self) -> Deadline {
         *self.deadline.get_or_init(|| Deadline::after(PAGE))
     }
@@ -363,27 +368,6 @@ impl Site {
             }
         }
         self.pages.render(page).map(Bytes::from)
-    }
-
-    /// The answer that shows a page to who is logged in.
-    ///
-    /// # Errors
-    /// [`Error::Busy`] where too many pages wait to be taken, of all or of the organization, and
-    /// [`Error::Internal`] where template and page do not fit, which the tests rule out.
-    pub(crate) fn show(&self, session: &Session, page: &impl Page) -> Result<Html<Bytes>, Error> {
-        let html = self.pages.render(page).map_err(|error| Error::Internal(Box::new(error)))?;
-        let held = self.untaken.page(html, Some(&session.person().organization_id));
-        held.map(Html).ok_or_else(|| self.admission.refuse())
-    }
-
-    /// The answer that shows the Login page. It is small, so the number of connections bounds it, and
-    /// nothing that others leave unread keeps anybody from it.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] as above.
-    pub(crate) fn show_login(&self, page: &Login) -> Result<Html<Bytes>, Error> {
-        let html = self.pages.render(page).map_err(|error| Error::Internal(Box::new(error)))?;
-        Ok(Html(html.into()))
     }
 }
 

@@ -7,8 +7,8 @@ use service_kit::{
     aws::{self, CallMetrics},
     http,
     identity::Verifier,
-    metrics,
-    ops::{self, OpsPort, Readiness},
+    listening, metrics,
+    ops::{OpsPort, Readiness},
     refreshed::FetchMetrics,
     shutdown::{self, CancellationToken},
 };
@@ -98,7 +98,7 @@ impl App {
             Transport::Plaintext => None,
             Transport::Tls(files) => Some(Tls::load(files)?),
         };
-        let listener = ops::bind(config.address)?;
+        let listener = listening::bind(config.address)?;
         let connections = Connections::new(listener, limits, tls, &mut registry);
         let ops = OpsPort::bind(config.ops_address, readiness.clone(), registry)?;
         Ok(Self {

@@ -1,6 +1,6 @@
 //! What both services need and neither owns: configuration, telemetry (log, metrics, traces),
-//! shutdown, the private ops port, AWS and HTTP client settings, files of certificates, sealing,
-//! shares of what is scarce, and the verification of access tokens.
+//! shutdown, taking ports, the private ops port, AWS and HTTP client settings, files of certificates,
+//! sealing, shares of what is scarce, and the verification of access tokens.
 //! Nothing here names a record or a page.
 
 pub mod aws;
@@ -8,6 +8,7 @@ pub mod config;
 pub mod healthcheck;
 pub mod http;
 pub mod identity;
+pub mod listening;
 pub mod metrics;
 pub mod ops;
 pub mod pem;

@@ -22,7 +22,7 @@ pub(super) async fn admit(
     let visit = visit::of(&parts)?;
     if parts.method != Method::POST {
         let _admitted = site.admission.enter()?;
-        visit.deadline();
+        visit.begin_page();
         return Ok(next.run(Request::from_parts(parts, body)).await);
     }
     let (form, places) = arrival::arrive(body, largest_form, &parts.headers, &site).await?;
@@ -31,6 +31,6 @@ pub(super) async fn admit(
         // It is not lost on whom we refuse; whether it is a form at all matters no more.
         let _ = sent_form::receive(&parts, &form, &site, &visit);
     })?;
-    visit.deadline();
+    visit.begin_page();
     Ok(next.run(Request::from_parts(parts, form.into())).await)
 }

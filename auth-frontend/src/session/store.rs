@@ -4,7 +4,7 @@
 //! Every write is conditional, so that a logout wins every race: a session is created only where
 //! none is, and extended only where it is as it was read.
 
-use std::{collections::HashMap, error::Error as StdError};
+use std::{collections::HashMap, error::Error as StdError, fmt};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -53,7 +53,7 @@ impl From<Elapsed> for StoreError {
 impl<E, R> From<SdkError<E, R>> for StoreError
 where
     E: StdError + Send + Sync + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
 {
     fn from(error: SdkError<E, R>) -> Self {
         Self(Box::new(error))
@@ -111,32 +111,15 @@ impl SessionStore {
             .expression_attribute_names("#key", KEY)
             .send()
             .await;
-        match created {
-            Ok(_) => Ok(()),
-            // Nobody else can have made the same 256 random bits: it was an attempt of this very
-            // call, whose answer was lost.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        // Nobody else can have made the same 256 random bits: where there is one already, it was an
+        // attempt of this very call, whose answer was lost.
+        if_held(created, PutItemError::is_conditional_check_failed_exception)?;
+        Ok(())
     }
 
-    /// The session, as the last write left it: a logout on another replica counts at once.
+    /// The session, unless it has ended.
     pub(super) async fn get(&self, key: &SessionKey) -> Result<Option<Row>, StoreError> {
-        let found = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key(KEY, text(&key.0))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(found.item.and_then(row))
+        Ok(self.read(&key.0).await?.and_then(row))
     }
 
     /// Notes the use of a session, unless it has ended meanwhile or another request has noted its
@@ -162,17 +145,8 @@ impl SessionStore {
             .expression_attribute_values(":seen", number(from.last_seen))
             .send()
             .await;
-        match updated {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        if_held(updated, UpdateItemError::is_conditional_check_failed_exception)?;
+        Ok(())
     }
 
     /// The sessions of a person that began at `since` (in seconds since 1970) or later, the newest
@@ -231,30 +205,14 @@ impl SessionStore {
                 .expression_attribute_names("#person", PERSON)
                 .expression_attribute_values(":person", text(&owner.0));
         }
-        match delete.send().await {
-            Ok(deleted) => Ok(deleted.attributes.and_then(row)),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(DeleteItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let deleted = delete.send().await;
+        let deleted = if_held(deleted, DeleteItemError::is_conditional_check_failed_exception)?;
+        Ok(deleted.and_then(|deleted| deleted.attributes).and_then(row))
     }
 
     /// Whether a logout token has done its work already, on whichever replica.
     pub(super) async fn remembers(&self, token: &TokenKey) -> Result<bool, StoreError> {
-        let found = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key(KEY, text(&token.0))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(found.item.is_some())
+        Ok(self.read(&token.0).await?.is_some())
     }
 
     /// Remembers a logout token until a time in seconds since 1970, and some days more.
@@ -271,15 +229,7 @@ impl SessionStore {
 
     /// When it was last heard that this has ended at the provider, in milliseconds since 1970.
     pub(super) async fn heard(&self, ended: &EndedKey) -> Result<Option<u64>, StoreError> {
-        let found = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key(KEY, text(&ended.0))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(found.item.and_then(|item| read_number(&item, HEARD_AT)))
+        Ok(self.read(&ended.0).await?.and_then(|item| read_number(&item, HEARD_AT)))
     }
 
     /// Writes down that it was heard at this time, in milliseconds since 1970, that this has ended;
@@ -303,17 +253,37 @@ impl SessionStore {
             .expression_attribute_values(":at", number(at))
             .send()
             .await;
-        match written {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        if_held(written, PutItemError::is_conditional_check_failed_exception)?;
+        Ok(())
+    }
+
+    /// A row as the last write left it: what was written or removed on another replica counts at once.
+    async fn read(&self, key: &str) -> Result<Option<HashMap<String, AttributeValue>>, StoreError> {
+        let found = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key(KEY, text(key))
+            .consistent_read(true)
+            .send()
+            .await?;
+        Ok(found.item)
+    }
+}
+
+/// What came of a write on a condition, or `None` where that did not hold.
+fn if_held<T, E, R>(
+    written: Result<T, SdkError<E, R>>,
+    is_condition: fn(&E) -> bool,
+) -> Result<Option<T>, StoreError>
+where
+    E: StdError + Send + Sync + 'static,
+    R: fmt::Debug + Send + Sync + 'static,
+{
+    match written {
+        Ok(written) => Ok(Some(written)),
+        Err(error) if error.as_service_error().is_some_and(is_condition) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
