@@ -15,11 +15,39 @@ const DETAILS_BYTES: usize = 4096;
 /// How many characters of a path or a message an answer repeats.
 const TEXT_LENGTH: usize = 160;
 
-/// What a caller may have too much of: calls of its own, calls of its organization, and calls of that
-/// at a time.
-pub(crate) const CALLER: &str = "caller";
-pub(crate) const ORGANIZATION: &str = "organization";
-pub(crate) const PLACES: &str = "places";
+/// The limit that somebody has reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LimitedBy {
+    /// The rate of one caller.
+    Caller,
+    /// The rate of all callers of one organization together.
+    Organization,
+    /// The places that one organization may have at a time.
+    Places,
+}
+
+impl LimitedBy {
+    pub(crate) const ALL: [Self; 3] = [Self::Caller, Self::Organization, Self::Places];
+
+    /// What it is called in metrics.
+    #[must_use]
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Organization => "organization",
+            Self::Places => "places",
+        }
+    }
+
+    /// Whose requests are too many, and in which way.
+    fn whose(self) -> &'static str {
+        match self {
+            Self::Caller => "of this caller in a short time",
+            Self::Organization => "of this organization in a short time",
+            Self::Places => "of this organization at once",
+        }
+    }
+}
 
 /// The cause of an error, for the log only.
 pub(crate) type Cause = Box<dyn StdError + Send + Sync>;
@@ -48,13 +76,10 @@ pub(crate) enum Error {
     /// Something that we need has too much to do: try again after a while.
     #[error("too many requests at once")]
     Throttled(#[source] Cause),
-    /// This caller, or its organization, calls too often: go on after a while, more slowly.
-    #[error("too many requests of this {0} in a short time")]
-    RateLimited(&'static str),
-    /// The caller's organization has as many calls in flight as one may have: go on when some of them
-    /// are answered.
-    #[error("too many requests of this organization at once")]
-    OverShare,
+    /// This caller, or its organization, calls too often or too much at a time: go on after a while,
+    /// more slowly.
+    #[error("too many requests {}", .0.whose())]
+    RateLimited(LimitedBy),
     /// Something that we need does not answer: try again after a while.
     #[error("the service is not available at the moment")]
     Unavailable(#[source] Option<Cause>),
@@ -87,21 +112,18 @@ impl Error {
             Self::Conflict => Code::Aborted,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::Forbidden(_) => Code::PermissionDenied,
-            Self::Full | Self::Throttled(_) | Self::RateLimited(_) | Self::OverShare => {
-                Code::ResourceExhausted
-            }
+            Self::Full | Self::Throttled(_) | Self::RateLimited(_) => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
         }
     }
 
-    /// Of what the caller or its organization has had too much, if that is the error.
+    /// The limit that the caller or its organization has reached, if that is the error.
     #[must_use]
-    pub(crate) fn limited_by(&self) -> Option<&'static str> {
+    pub(crate) fn limited_by(&self) -> Option<LimitedBy> {
         match self {
-            Self::RateLimited(by) => Some(by),
-            Self::OverShare => Some(PLACES),
+            Self::RateLimited(by) => Some(*by),
             _ => None,
         }
     }
@@ -115,7 +137,7 @@ impl Error {
             Self::Forbidden(_) => "PERMISSION_DENIED",
             Self::Full => "FULL",
             Self::Throttled(_) => "THROTTLED",
-            Self::RateLimited(_) | Self::OverShare => "RATE_LIMITED",
+            Self::RateLimited(_) => "RATE_LIMITED",
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Internal(_) => "INTERNAL",
@@ -135,11 +157,7 @@ impl Error {
             Self::Invalid(violations) => {
                 details.set_bad_request(to_field_violations(violations));
             }
-            Self::Full
-            | Self::Throttled(_)
-            | Self::RateLimited(_)
-            | Self::OverShare
-            | Self::Unavailable(_) => {
+            Self::Full | Self::Throttled(_) | Self::RateLimited(_) | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             // The log has the cause under the id of the trace, and it only.

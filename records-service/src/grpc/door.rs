@@ -42,7 +42,10 @@ use super::{
     turns::Turn,
     undecodable::name_undecodable,
 };
-use crate::{error::Error, store::Duty};
+use crate::{
+    error::{Error, LimitedBy},
+    store::Duty,
+};
 
 /// How many failures are logged in a second, and how many refusals. In an outage, or under attack,
 /// there are thousands, each line says the same, and to write them all would take what is left of
@@ -149,7 +152,8 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         tracing::Span::current().record("org.id", caller.organization().id());
         // First, because it can be given back: who is turned away here has not called more often.
         let organization = Counted::organization_of(&caller);
-        share = Some(door.shares.take(&organization, 1).ok_or(Error::OverShare)?);
+        let taken = door.shares.take(&organization, 1);
+        share = Some(taken.ok_or(Error::RateLimited(LimitedBy::Places))?);
         door.rates.admit(&caller)?;
         let duty = Duty::of_caller(&caller);
         request.extensions_mut().insert(Visitor { caller, trace });
@@ -166,7 +170,7 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         let response = result.unwrap_or_else(|error| {
             if let Some(by) = error.limited_by() {
                 underway.is_limited = true;
-                door.metrics.limited.get_or_create_owned(&LimitedLabels { by }).inc();
+                door.metrics.limited.get_or_create_owned(&LimitedLabels { by: by.as_str() }).inc();
             }
             error.into_status().into_http()
         });

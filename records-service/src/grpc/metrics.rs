@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 use service_kit::metrics::durations;
 
-use crate::error::{CALLER, ORGANIZATION, PLACES};
+use crate::error::LimitedBy;
 
 /// The measures of calls.
 pub(super) struct Metrics {
@@ -27,7 +27,7 @@ pub(super) struct CallLabels {
     pub(super) code: &'static str,
 }
 
-/// Of what somebody had too much. Nothing here says who it was.
+/// Which limit somebody has reached. Nothing here says who it was.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct LimitedLabels {
     pub(super) by: &'static str,
@@ -49,8 +49,8 @@ impl Metrics {
         registry.register("grpc_server_requests_shed", help, shed.clone());
         let limited = Family::<LimitedLabels, Counter>::default();
         // A rate over a counter that appears with its first call would not see that call.
-        for by in [CALLER, ORGANIZATION, PLACES] {
-            limited.get_or_create_owned(&LimitedLabels { by });
+        for by in LimitedBy::ALL {
+            limited.get_or_create_owned(&LimitedLabels { by: by.as_str() });
         }
         let help = "Calls not admitted because their caller or organization asks too much";
         registry.register("grpc_server_requests_limited", help, limited.clone());

@@ -17,7 +17,7 @@ use service_kit::identity::Caller;
 
 use crate::{
     config::Rate,
-    error::{CALLER, Error, ORGANIZATION},
+    error::{Error, LimitedBy},
 };
 
 /// After so many calls, those who have not called lately are forgotten. So there are never many more
@@ -43,10 +43,10 @@ impl Rates {
     /// `RateLimited`: a second later there is room again.
     pub(super) fn admit(&self, caller: &Arc<Caller>) -> Result<(), Error> {
         if !self.callers.admits(&Counted::caller(caller)) {
-            return Err(Error::RateLimited(CALLER));
+            return Err(Error::RateLimited(LimitedBy::Caller));
         }
         if !self.organizations.admits(&Counted::organization_of(caller)) {
-            return Err(Error::RateLimited(ORGANIZATION));
+            return Err(Error::RateLimited(LimitedBy::Organization));
         }
         Ok(())
     }
