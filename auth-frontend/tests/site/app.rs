@@ -1,6 +1,6 @@
 //! One running system for one test.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -63,11 +63,16 @@ impl TestApp {
         Client::from_conf(config)
     }
 
-    /// Every session that is kept.
-    pub(crate) async fn sessions(&self) -> Vec<std::collections::HashMap<String, AttributeValue>> {
+    /// Every row of the table of sessions. Logout tokens, and what has ended at the provider, are
+    /// remembered there as well.
+    pub(crate) async fn rows(&self) -> Vec<HashMap<String, AttributeValue>> {
         let rows = self.dynamodb().scan().table_name("sessions").send().await.unwrap();
-        // Logout tokens, and what has ended at the provider, are remembered there as well.
-        rows.items().iter().filter(|row| row.contains_key("Sealed")).cloned().collect()
+        rows.items.unwrap_or_default()
+    }
+
+    /// Every session that is kept.
+    pub(crate) async fn sessions(&self) -> Vec<HashMap<String, AttributeValue>> {
+        self.rows().await.into_iter().filter(|row| row.contains_key("Sealed")).collect()
     }
 
     /// Sets when each session expires and was last used, in seconds from now.
