@@ -22,7 +22,7 @@ pub(crate) enum LimitedBy {
     Caller,
     /// The rate of all callers of one organization together.
     Organization,
-    /// The places that one organization may have at a time.
+    /// The places that one organization may have at a time, for calls or for large answers.
     Places,
 }
 
@@ -36,6 +36,14 @@ impl LimitedBy {
             Self::Caller => "caller",
             Self::Organization => "organization",
             Self::Places => "places",
+        }
+    }
+
+    /// What callers are told. Only of places another process has as many again.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Caller | Self::Organization => "RATE_LIMITED",
+            Self::Places => "OVER_SHARE",
         }
     }
 
@@ -70,16 +78,17 @@ pub(crate) enum Error {
     /// The caller must be given a permission.
     #[error("the permission {0} is needed")]
     Forbidden(&'static str),
-    /// This process has as many calls in flight as it takes: try another, or this one after a while.
+    /// This process has as many calls in flight as it takes, or keeps as many large answers: try
+    /// another, or this one after a while.
     #[error("too many requests at once")]
     Full,
     /// Something that we need has too much to do: try again after a while.
     #[error("too many requests at once")]
     Throttled(#[source] Cause),
     /// This caller, or its organization, calls too often or too much at a time: go on after a while,
-    /// more slowly.
+    /// more slowly, or where it is too much at a time try another process.
     #[error("too many requests {}", .0.whose())]
-    RateLimited(LimitedBy),
+    Limited(LimitedBy),
     /// Something that we need does not answer: try again after a while.
     #[error("the service is not available at the moment")]
     Unavailable(#[source] Option<Cause>),
@@ -112,7 +121,7 @@ impl Error {
             Self::Conflict => Code::Aborted,
             Self::Unauthenticated(_) => Code::Unauthenticated,
             Self::Forbidden(_) => Code::PermissionDenied,
-            Self::Full | Self::Throttled(_) | Self::RateLimited(_) => Code::ResourceExhausted,
+            Self::Full | Self::Throttled(_) | Self::Limited(_) => Code::ResourceExhausted,
             Self::Unavailable(_) => Code::Unavailable,
             Self::DeadlineExceeded => Code::DeadlineExceeded,
             Self::Internal(_) => Code::Internal,
@@ -123,7 +132,7 @@ impl Error {
     #[must_use]
     pub(crate) fn limited_by(&self) -> Option<LimitedBy> {
         match self {
-            Self::RateLimited(by) => Some(*by),
+            Self::Limited(by) => Some(*by),
             _ => None,
         }
     }
@@ -137,7 +146,7 @@ impl Error {
             Self::Forbidden(_) => "PERMISSION_DENIED",
             Self::Full => "FULL",
             Self::Throttled(_) => "THROTTLED",
-            Self::RateLimited(_) => "RATE_LIMITED",
+            Self::Limited(by) => by.reason(),
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::DeadlineExceeded => "DEADLINE_EXCEEDED",
             Self::Internal(_) => "INTERNAL",
@@ -157,7 +166,7 @@ impl Error {
             Self::Invalid(violations) => {
                 details.set_bad_request(to_field_violations(violations));
             }
-            Self::Full | Self::Throttled(_) | Self::RateLimited(_) | Self::Unavailable(_) => {
+            Self::Full | Self::Throttled(_) | Self::Limited(_) | Self::Unavailable(_) => {
                 details.set_retry_info(Some(Duration::from_secs(1)));
             }
             // The log has the cause under the id of the trace, and it only.

@@ -31,7 +31,12 @@ use tonic::{
 };
 use tonic_types::StatusExt;
 
-use super::{OnBehalfOf, RecordsError, error::has_reason, replica::Asked, replicas::Replicas};
+use super::{
+    OnBehalfOf, RecordsError,
+    error::{OVER_SHARE, has_reason},
+    replica::Asked,
+    replicas::Replicas,
+};
 use crate::random;
 
 /// How long a page waits for one call at most, with all its attempts.
@@ -51,9 +56,10 @@ const PAUSE: Duration = Duration::from_millis(20);
 const REST: Duration = Duration::from_secs(1);
 /// … and at most, whatever it says.
 const LONGEST_REST: Duration = Duration::from_secs(10);
-/// The reason by which a replica says that it is full. The others of `RESOURCE_EXHAUSTED` are
-/// about the caller, whose limit another replica must not be the way round, or about the table, which
-/// is behind all of them.
+/// The reason by which a replica says that it is full. Where it says `OVER_SHARE`, it is so for this
+/// organization, which has a share of every other replica as well. The others of `RESOURCE_EXHAUSTED`
+/// are about how often somebody calls, which another replica must not be the way round, or about the
+/// table, which is behind all of them.
 const FULL: &str = "FULL";
 
 /// Makes calls.
@@ -119,6 +125,11 @@ impl Failure {
             Self::Silent => Code::DeadlineExceeded,
             Self::Answered(status) => status.code(),
         }
+    }
+
+    /// Whether a replica has refused this for that reason.
+    fn is_refusal(&self, reason: &str) -> bool {
+        matches!(self, Self::Answered(status) if has_reason(status, reason))
     }
 }
 
@@ -238,7 +249,9 @@ impl Calls {
             let Some(pause) = pause.filter(|pause| *pause + WORTHWHILE < deadline.left()) else {
                 return Err(failure);
             };
-            if number == ATTEMPTS || !self.budget.spend() {
+            // What an organization has too much of must not spend what the others have for outages.
+            let is_free = failure.is_refusal(OVER_SHARE);
+            if number == ATTEMPTS || !(is_free || self.budget.spend()) {
                 return Err(failure);
             }
             drop(replica);
@@ -256,12 +269,12 @@ impl Calls {
         tried: &[SocketAddr],
     ) -> Option<Duration> {
         match failure {
+            // Where all are full, to ask them all would only make more of it.
+            _ if failure.is_refusal(FULL) || failure.is_refusal(OVER_SHARE) => {
+                return self.replicas.have_room(tried).then_some(Duration::ZERO);
+            }
             Failure::Answered(status) => match status.code() {
                 Code::Unavailable | Code::DeadlineExceeded => {}
-                // Where all are full, to ask them all would only make more of it.
-                _ if is_full(status) => {
-                    return self.replicas.have_room(tried).then_some(Duration::ZERO);
-                }
                 _ => return None,
             },
             Failure::Unreachable(_) | Failure::Silent => {}
@@ -277,13 +290,9 @@ fn note(replica: &Asked, status: &Status) {
     let pause = || asked_for().unwrap_or(REST).min(LONGEST_REST);
     match status.code() {
         Code::Unavailable | Code::Internal | Code::Unknown => replica.failed(pause()),
-        _ if is_full(status) => replica.turned_away(pause()),
+        _ if has_reason(status, FULL) => replica.turned_away(pause()),
         _ => replica.reached(),
     }
-}
-
-fn is_full(status: &Status) -> bool {
-    status.code() == Code::ResourceExhausted && has_reason(status, FULL)
 }
 
 fn outcome_of<A>(answered: Result<Result<Response<A>, Status>, Elapsed>) -> Result<A, Failure> {

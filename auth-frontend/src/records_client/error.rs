@@ -6,9 +6,10 @@ use std::time::Duration;
 use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
-/// The reason by which records-service tells a caller or organization that asks too much from what is
-/// too much for it.
+/// The reasons by which records-service tells a caller or organization that asks too often, or has its
+/// share of a replica, from what is too much for it.
 const RATE_LIMITED: &str = "RATE_LIMITED";
+pub(super) const OVER_SHARE: &str = "OVER_SHARE";
 
 /// Whether this is the reason that records-service gives.
 pub(super) fn has_reason(status: &Status, reason: &str) -> bool {
@@ -86,7 +87,7 @@ impl From<Status> for RecordsError {
             Code::Aborted => Self::Conflict(status),
             Code::ResourceExhausted => {
                 let retry_after = status.get_details_retry_info().and_then(|info| info.retry_delay);
-                if has_reason(&status, RATE_LIMITED) {
+                if [RATE_LIMITED, OVER_SHARE].iter().any(|reason| has_reason(&status, reason)) {
                     Self::RateLimited { retry_after, status }
                 } else {
                     Self::Throttled { retry_after, status }

@@ -1,10 +1,20 @@
-//! Replicas of records-service that come, die and fall silent under load.
+//! Replicas of records-service that come, die and fall silent under load, and one of which somebody
+//! takes all that they may.
 
 use std::time::{Duration, Instant};
 
 use dev_stack::{Fault, FaultProxy, Replica, Service, Stack, StackOptions};
+use futures_util::future::join_all;
+use tokio::task::JoinSet;
+use tonic::transport::Endpoint;
 
-use crate::{balancer::Background, browser::http, caller::Caller, load::Load, outbox};
+use crate::{
+    balancer::Background,
+    browser::{Browser, http},
+    caller::Caller,
+    load::Load,
+    outbox,
+};
 
 /// The longest that a page may take, and what a busy machine may add.
 const PAGE_DEADLINE: Duration = Duration::from_millis(7500);
@@ -110,6 +120,37 @@ async fn replicas_that_are_added_take_their_share_of_the_load_within_thirty_seco
     callers.assert_no_failure(PAGE_DEADLINE);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_half_of_one_replica_in_calls_that_are_not_taken_is_served_by_the_other() {
+    let stack = start(2, &[("MAX_IN_FLIGHT", "8")]).await;
+    let browser = Browser::logged_in(stack.app_url(), "acme-admin", "acme").await;
+    let first = Service::Records.replica(0);
+    // No answer is taken on this connection.
+    let endpoint = Endpoint::new(stack.url(first)).unwrap().initial_stream_window_size(0);
+    let caller = Caller::over(&stack, endpoint.connect_lazy());
+    let mut untaken = JoinSet::<()>::new();
+    for _ in 0..4 {
+        let caller = caller.clone();
+        untaken.spawn(async move {
+            loop {
+                drop(caller.list().await);
+            }
+        });
+    }
+    while metric(&stack, first, "grpc_server_requests_in_flight").await < 4 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    for _ in 0..60 {
+        let page = browser.get("/records").await;
+        assert_eq!(page.status, 200, "{}", page.html);
+    }
+
+    let frontend = Service::Frontend.replica(0);
+    let asked_again = metric(&stack, frontend, "records_call_retries_total{").await;
+    assert!(asked_again >= 5, "{asked_again}");
+}
+
 /// Waits until each of these replicas has answered at least a fifth of the calls since the last
 /// look, of all that they answered together.
 async fn has_a_share(stack: &Stack, wanted: &[Replica]) {
@@ -134,16 +175,14 @@ async fn has_a_share(stack: &Stack, wanted: &[Replica]) {
 
 /// How many calls each of the replicas has answered.
 async fn calls(stack: &Stack, replicas: &[Replica]) -> Vec<u64> {
-    let http = http().build().unwrap();
-    let mut counts = Vec::new();
-    for replica in replicas {
-        let url = format!("{}/metrics", stack.ops_url(*replica));
-        let text = http.get(url).send().await.unwrap().text().await.unwrap();
-        let lines = text
-            .lines()
-            .filter(|line| line.starts_with("grpc_server_request_duration_seconds_count{"));
-        counts
-            .push(lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum());
-    }
-    counts
+    let answered = "grpc_server_request_duration_seconds_count{";
+    join_all(replicas.iter().map(|replica| metric(stack, *replica, answered))).await
+}
+
+/// The sum of all series of a replica that begin like this.
+async fn metric(stack: &Stack, replica: Replica, series: &str) -> u64 {
+    let url = format!("{}/metrics", stack.ops_url(replica));
+    let text = http().build().unwrap().get(url).send().await.unwrap().text().await.unwrap();
+    let lines = text.lines().filter(|line| line.starts_with(series));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
 }

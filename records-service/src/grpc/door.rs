@@ -153,7 +153,7 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         // First, because it can be given back: who is turned away here has not called more often.
         let organization = Counted::organization_of(&caller);
         let taken = door.shares.take(&organization, 1);
-        share = Some(taken.ok_or(Error::RateLimited(LimitedBy::Places))?);
+        share = Some(taken.ok_or(Error::Limited(LimitedBy::Places))?);
         door.rates.admit(&caller)?;
         let duty = Duty::of_caller(&caller);
         request.extensions_mut().insert(Visitor { caller, trace });

@@ -40,13 +40,13 @@ impl Rates {
     /// the organization have.
     ///
     /// # Errors
-    /// `RateLimited`: a second later there is room again.
+    /// `Limited`: a second later there is room again.
     pub(super) fn admit(&self, caller: &Arc<Caller>) -> Result<(), Error> {
         if !self.callers.admits(&Counted::caller(caller)) {
-            return Err(Error::RateLimited(LimitedBy::Caller));
+            return Err(Error::Limited(LimitedBy::Caller));
         }
         if !self.organizations.admits(&Counted::organization_of(caller)) {
-            return Err(Error::RateLimited(LimitedBy::Organization));
+            return Err(Error::Limited(LimitedBy::Organization));
         }
         Ok(())
     }

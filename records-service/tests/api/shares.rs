@@ -31,7 +31,7 @@ const EITHER_WAY: [[(&str, &str); 4]; 2] = [
 fn assert_has_its_share(status: &Status) {
     assert_eq!(
         (status.code(), reason(status).as_str()),
-        (Code::ResourceExhausted, "RATE_LIMITED"),
+        (Code::ResourceExhausted, "OVER_SHARE"),
         "{status:?}"
     );
     assert!(status.message().contains("this organization at once"), "{status:?}");

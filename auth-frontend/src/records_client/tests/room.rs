@@ -134,7 +134,36 @@ async fn the_only_replica_is_asked_even_if_it_was_full_or_failing_just_now() {
 }
 
 #[tokio::test]
-async fn who_asks_too_much_is_refused_by_any_replica_and_none_is_avoided_for_it() {
+async fn whose_organization_has_its_share_of_a_replica_is_served_by_another() {
+    let strict = Stand::start(Does::Exhausted("OVER_SHARE", LONG));
+    let answers = Stand::start(Does::Answer);
+    // With 50 pages in flight, 100 attempts are at hand for when replicas fail, and stay so.
+    let client = client(&[strict.address, answers.address]);
+
+    for _ in 0..300 {
+        ask(&client).await.unwrap();
+    }
+
+    assert_eq!(answers.calls(), 300);
+    assert!(strict.calls() >= 150, "{}", strict.calls());
+}
+
+#[tokio::test]
+async fn whose_organization_has_its_share_of_all_replicas_is_told_to_come_back() {
+    let stands = [Does::Exhausted("OVER_SHARE", LONG); 2].map(Stand::start);
+    let client = client(&stands.each_ref().map(|stand| stand.address));
+
+    let refused = ask(&client).await;
+
+    assert!(
+        matches!(&refused, Err(RecordsError::RateLimited { retry_after: Some(LONG), .. })),
+        "{refused:?}"
+    );
+    assert_eq!(stands.each_ref().map(Stand::calls), [1, 1]);
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_refused_by_any_replica_and_none_is_avoided_for_it() {
     for reason in ["RATE_LIMITED", "THROTTLED"] {
         let strict = Stand::start(Does::Exhausted(reason, Duration::from_millis(50)));
         let answers = Stand::start(Does::Answer);
