@@ -45,13 +45,14 @@ impl AuditService for Audit {
         let after = page_start(&request.page_token, |token| {
             self.page_tokens.open(organization, List::AuditEvents, token)
         })?;
-        let turn = self.turns.next(organization).await;
+        let turn = self.turns.next(organization.id()).await;
         let page = self.store.list_events(organization, after, size).await?;
-        Ok(turn.answer(ListAuditEventsResponse {
+        let list = ListAuditEventsResponse {
             next_page_token: page.next.map_or_else(String::new, |next| {
                 self.page_tokens.seal(organization, List::AuditEvents, &next)
             }),
             events: page.items.into_iter().map(event_to_proto).collect(),
-        }))
+        };
+        Ok(turn.answer(list)?)
     }
 }

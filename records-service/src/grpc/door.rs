@@ -39,7 +39,7 @@ use super::{
     method::{Method, Methods},
     metrics::{CallLabels, LimitedLabels, Metrics},
     rates::{Counted, Rates},
-    turns::Turn,
+    turns::Large,
     undecodable::name_undecodable,
 };
 use crate::{
@@ -167,13 +167,7 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
             Ok(Err(panic)) => Err(after_panic(panic.as_ref())),
             Err(_) => Err(Error::DeadlineExceeded),
         };
-        let response = result.unwrap_or_else(|error| {
-            if let Some(by) = error.limited_by() {
-                underway.is_limited = true;
-                door.metrics.limited.get_or_create_owned(&LimitedLabels { by: by.as_str() }).inc();
-            }
-            error.into_status().into_http()
-        });
+        let response = result.unwrap_or_else(|error| error.into_status().into_http());
         underway.answered_with(&response);
         response
     };
@@ -184,9 +178,9 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         org.id = tracing::field::Empty
     );
     let mut answer = CURRENT.scope(trace, answered.instrument(lines)).await;
-    let turn = answer.extensions_mut().remove::<Arc<Turn>>();
-    // Whoever sees the place free finds the share and the turn free as well.
-    keep(answer, (share, turn, place, connection.map(Patience::of)))
+    let large = answer.extensions_mut().remove::<Arc<Large>>();
+    // Whoever sees the place free finds the share and that of a large answer free as well.
+    keep(answer, (share, large, place, connection.map(Patience::of)))
 }
 
 /// A call that was let in. What came of it is measured when it is dropped, so that a call whose
@@ -196,22 +190,15 @@ struct Underway<'a> {
     method: Method,
     started: Instant,
     code: Code,
-    /// Whether it was turned away because its caller or organization asks too much. Then it is counted
-    /// apart: it says nothing about how the service does.
-    is_limited: bool,
+    /// Whether it was turned away because its caller or organization asks too much, or there is no room
+    /// for its answer. Then it is counted apart.
+    is_apart: bool,
     span: Span,
 }
 
 impl<'a> Underway<'a> {
     fn begin(door: &'a Door, method: Method, span: Span) -> Self {
-        Self {
-            door,
-            method,
-            started: Instant::now(),
-            code: Code::Cancelled,
-            is_limited: false,
-            span,
-        }
+        Self { door, method, started: Instant::now(), code: Code::Cancelled, is_apart: false, span }
     }
 
     /// Notes the answer, and writes the one line about the call, with the whole chain of causes
@@ -229,9 +216,10 @@ impl<'a> Underway<'a> {
         };
         let code = status.code();
         self.code = code;
+        self.is_apart = self.count_apart(&status);
         let error = Chain(status.source().unwrap_or(&status));
         let (lines, is_failure) = match code {
-            _ if self.is_limited => (&self.door.refusal_lines, false),
+            _ if self.is_apart => (&self.door.refusal_lines, false),
             Code::Internal
             | Code::Unavailable
             | Code::ResourceExhausted
@@ -245,13 +233,27 @@ impl<'a> Underway<'a> {
             (_, false) => tracing::info!(?code, duration_ms, unlogged, %error, "refused"),
         }
     }
+
+    /// Counts what is counted apart, and answers whether this was.
+    fn count_apart(&self, status: &Status) -> bool {
+        let error = status.source().and_then(|source| source.downcast_ref::<Error>());
+        let metrics = &self.door.metrics;
+        if let Some(by) = error.and_then(Error::limited_by) {
+            metrics.limited.get_or_create_owned(&LimitedLabels { by: by.as_str() }).inc();
+        } else if matches!(error, Some(Error::Full)) {
+            metrics.shed.inc();
+        } else {
+            return false;
+        }
+        true
+    }
 }
 
 impl Drop for Underway<'_> {
     fn drop(&mut self) {
         let Method { service, name, .. } = self.method;
         let code = code_name(self.code);
-        if !self.is_limited {
+        if !self.is_apart {
             let labels = CallLabels { service, method: name, code };
             let duration = self.door.metrics.durations.get_or_create_owned(&labels);
             duration.observe(self.started.elapsed().as_secs_f64());

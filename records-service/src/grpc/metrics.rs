@@ -45,14 +45,14 @@ impl Metrics {
         most.set(limit.get().into());
         registry.register("grpc_server_requests_limit", "How many may be in flight", most);
         let shed = Counter::default();
-        let help = "Calls not admitted because as many were in flight as may be";
+        let help = "Calls turned away because there was no room for them or their answers";
         registry.register("grpc_server_requests_shed", help, shed.clone());
         let limited = Family::<LimitedLabels, Counter>::default();
         // A rate over a counter that appears with its first call would not see that call.
         for by in LimitedBy::ALL {
             limited.get_or_create_owned(&LimitedLabels { by: by.as_str() });
         }
-        let help = "Calls not admitted because their caller or organization asks too much";
+        let help = "Calls turned away because their caller or organization asks too much";
         registry.register("grpc_server_requests_limited", help, limited.clone());
         Self { durations, in_flight, shed, limited }
     }

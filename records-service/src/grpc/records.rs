@@ -108,14 +108,15 @@ impl RecordsService for Records {
         let after = page_start(&request.page_token, |token| {
             self.page_tokens.open(organization, List::Records, token)
         })?;
-        let turn = self.turns.next(organization).await;
+        let turn = self.turns.next(organization.id()).await;
         let page = self.store.list_records(organization, after, size).await?;
-        Ok(turn.answer(ListRecordsResponse {
+        let list = ListRecordsResponse {
             next_page_token: page.next.map_or_else(String::new, |next| {
                 self.page_tokens.seal(organization, List::Records, &next)
             }),
             records: page.items.into_iter().map(record_to_proto).collect(),
-        }))
+        };
+        Ok(turn.answer(list)?)
     }
 }
 

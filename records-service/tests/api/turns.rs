@@ -1,49 +1,55 @@
 //! Lists of large records: a megabyte each, and hundreds at a time would be more than a process has.
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use http::Response;
 use hyper::body::Incoming;
 use records_proto::v1 as pb;
+use serde_json::json;
 use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use crate::{
-    app::{TestApp, text},
+    app::{Client, TestApp, reason, text},
     wire::{LIST_RECORDS, Wire, framed},
 };
 
 const IN_FLIGHT: &str = "grpc_server_requests_in_flight";
+const LIMITED: &str = "grpc_server_requests_limited_total{by=\"places\"}";
+const SHED: &str = "grpc_server_requests_shed_total";
 /// A list ends with 1 MB, which is so many of these. Notes may have 100,000 characters, which is less
 /// if each is one byte.
 const NOTE: &str = "é";
 const NOTES_BYTES: usize = 120 * 1024;
 const IN_A_LIST: usize = 8;
-/// How many of one organization may be read, or large and not taken.
-const TURNS_OF_ONE: usize = 16;
+/// How many large ones of one organization may be untaken, of twice as many.
+const LARGE_OF_ONE: usize = 16;
 
-const ACME: (&str, &str) = ("acme-admin", "acme");
-const GLOBEX: (&str, &str) = ("globex-admin", "globex");
-
-/// A system in which both organizations have more large records than a list has room for.
-async fn with_large_records() -> TestApp {
+/// A system with the tokens of people of three organizations, each of which has more large records than
+/// a list has room for.
+async fn with_large_records() -> (TestApp, [String; 3]) {
     let app = TestApp::start().await;
-    for (username, organization) in [ACME, GLOBEX] {
-        let client = app.user(username, organization);
+    let tokens = ["org_acme", "org_globex", "org_initech"].map(|organization| {
+        let mut claims = app.auth0.user_claims("acme-admin", "acme").unwrap();
+        claims["org_id"] = json!(organization);
+        app.auth0.sign(&app.auth0.header(), &claims)
+    });
+    for token in &tokens {
+        let client = app.with_token(token);
         let notes = NOTE.repeat(NOTES_BYTES / NOTE.len());
         for _ in 0..=IN_A_LIST {
             client.create(&[("notes", text(&notes))]).await.unwrap();
         }
     }
-    app
+    (app, tokens)
 }
 
-/// So many lists of which nothing is taken, with their connection: a few are asked for at a time, so that
-/// DynamoDB is not what they wait for. Their calls have as long as a call may have.
+/// So many large lists of which nothing is taken, with their connection: a few are asked for at a time,
+/// so that DynamoDB is not what they wait for. Their calls have as long as a call may have.
 async fn untaken(
     app: &TestApp,
-    (username, organization): (&str, &str),
+    token: &str,
     count: usize,
 ) -> (Wire, Vec<Result<Response<Incoming>, Status>>) {
-    let token = app.auth0.user_token(username, organization).unwrap();
     let authorization = format!("Bearer {token}");
     let headers = [("authorization", authorization.as_str()), ("grpc-timeout", "60S")];
     let wire = Wire::connect_taking(&app.serve.address, 0).await;
@@ -55,42 +61,78 @@ async fn untaken(
     (wire, answers)
 }
 
+/// Asserts that a large list, and none that is small, is turned away for this reason.
+async fn assert_large_lists_alone_are_turned_away(client: &Client, because: &str) {
+    let large = client.list(0, "").await.unwrap_err();
+    let small = client.list(1, "").await.unwrap();
+
+    assert_eq!((large.code(), reason(&large).as_str()), (Code::ResourceExhausted, because));
+    let delay = large.get_details_retry_info().and_then(|info| info.retry_delay);
+    assert!(delay.is_some_and(|delay| !delay.is_zero()), "{delay:?}");
+    assert_eq!(small.records.len(), 1);
+    assert!(client.get(&small.records[0].name).await.is_ok());
+}
+
+async fn assert_has_room(client: &Client) {
+    assert_eq!(client.list(0, "").await.unwrap().records.len(), IN_A_LIST);
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn large_lists_that_one_organization_does_not_take_leave_half_of_the_turns_to_others() {
-    let app = with_large_records().await;
+async fn large_lists_that_one_organization_does_not_take_are_in_no_others_way() {
+    let (app, [acme, globex, _]) = with_large_records().await;
 
-    for (one, other) in [(ACME, GLOBEX), (GLOBEX, ACME)] {
-        let (of_one, of_other) = (app.user(one.0, one.1), app.user(other.0, other.1));
-        let name = of_one.list(0, "").await.unwrap().records.remove(0).name;
-        let (wire, answers) = untaken(&app, one, TURNS_OF_ONE).await;
-        assert!(answers.iter().all(Result::is_ok));
+    for (one, other) in [(&acme, &globex), (&globex, &acme)] {
+        let (of_one, of_other) = (app.with_token(one), app.with_token(other));
+        let (wire, answers) = untaken(&app, one, LARGE_OF_ONE).await;
+        assert!(answers.iter().all(|answer| answer.as_ref().is_ok_and(is_an_answer)));
 
-        let token = app.auth0.user_token(one.0, one.1).unwrap();
-        let authorization = format!("Bearer {token}");
-        let headers = [("authorization", authorization.as_str()), ("grpc-timeout", "500m")];
-        let all = framed(&pb::ListRecordsRequest::default());
-        let second = Wire::connect(&app.serve.address).await;
-        let waiting = second.call(LIST_RECORDS, &headers, all.into()).await.unwrap();
-        let record = of_one.get(&name).await;
-        let list = of_other.list(0, "").await.unwrap();
+        assert_large_lists_alone_are_turned_away(&of_one, "OVER_SHARE").await;
+        assert_has_room(&of_other).await;
 
-        assert_eq!(waiting.unwrap_err().code(), Code::DeadlineExceeded);
-        // A record takes no turn.
-        assert!(record.is_ok());
-        assert_eq!(list.records.len(), IN_A_LIST);
         wire.cut();
         app.serve.wait_for(IN_FLIGHT, 0.0).await;
-        assert_eq!(of_one.list(0, "").await.unwrap().records.len(), IN_A_LIST);
+        assert_has_room(&of_one).await;
     }
+    assert_eq!(app.serve.metric(LIMITED).await, Some(2.0));
+    assert_eq!(app.serve.metric(SHED).await, Some(0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_large_lists_as_are_kept_stop_no_small_one() {
+    let (app, tokens) = with_large_records().await;
+    let clients = tokens.each_ref().map(|token| app.with_token(token));
+
+    let kept = tokens[..2].iter().map(|token| untaken(&app, token, LARGE_OF_ONE));
+    let kept = join_all(kept).await;
+    for (client, because) in clients.iter().zip(["OVER_SHARE", "OVER_SHARE", "FULL"]) {
+        assert_large_lists_alone_are_turned_away(client, because).await;
+    }
+
+    let metrics = app.serve.metrics().await;
+    assert_eq!((metrics.get(LIMITED), metrics.get(SHED)), (Some(2.0), Some(1.0)));
+    // What is counted there is not counted as a failure as well.
+    assert!(!metrics.text().contains("code=\"RESOURCE_EXHAUSTED\""));
+    for (wire, _answers) in kept {
+        wire.cut();
+    }
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+    for client in &clients {
+        assert_has_room(client).await;
+    }
+}
+
+/// Whether it is a list, which an error would follow at once.
+fn is_an_answer(answer: &Response<Incoming>) -> bool {
+    !answer.headers().contains_key("grpc-status")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_large_lists_as_there_are_places_take_little_memory() {
-    let app = with_large_records().await;
+    let (app, [acme, globex, _]) = with_large_records().await;
     let before = app.serve.most_memory_mib();
 
     // Both have as many places as they may.
-    tokio::join!(untaken(&app, ACME, 128), untaken(&app, GLOBEX, 128));
+    tokio::join!(untaken(&app, &acme, 128), untaken(&app, &globex, 128));
 
     let more = app.serve.most_memory_mib() - before;
     eprintln!("{more} MiB more than the {before} of before");
