@@ -13,7 +13,11 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use service_kit::{identity::VerifyError, telemetry::Chain};
+use service_kit::{
+    identity::{Logout, VerifyError},
+    telemetry::Chain,
+    trace,
+};
 use tokio::time::error::Elapsed;
 
 use crate::{
@@ -27,6 +31,8 @@ use crate::{
 
 /// The input that carries the token.
 const TOKEN_INPUT: &str = "logout_token";
+const FAILED: &str = r#"{"error":"temporarily_unavailable"}"#;
+const REFUSED: &str = r#"{"error":"invalid_request"}"#;
 
 /// Why nobody was logged out.
 #[derive(Debug, thiserror::Error)]
@@ -79,40 +85,56 @@ pub(crate) async fn logout(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let trace_id = visit.trace_id();
-    match end(&site, &visit, &headers, &body).await {
-        Ok(sessions) => {
-            site.metrics.backchannel_logout(BackchannelOutcome::Done);
-            tracing::info!(trace_id, sessions, "the provider ended sessions");
-            StatusCode::OK.into_response()
-        }
-        Err(refusal) if refusal.may_pass() => {
-            site.metrics.backchannel_logout(BackchannelOutcome::Failed);
-            tracing::warn!(trace_id, error = %Chain(&refusal), "back-channel logout failed");
-            bad_request(r#"{"error":"temporarily_unavailable"}"#)
-        }
-        Err(refusal) => {
-            site.metrics.backchannel_logout(BackchannelOutcome::Refused);
-            tracing::warn!(trace_id, error = %Chain(&refusal), "back-channel logout refused");
-            bad_request(r#"{"error":"invalid_request"}"#)
-        }
+    let logout = match read(&site, &visit, &headers, &body).await {
+        Ok(logout) => logout,
+        Err(refusal) => return refuse(&site, &visit, &refusal),
+    };
+    let left = visit.deadline().left();
+    // A provider that hangs up drops this handler. What it has said is to be done all the same, and to
+    // stand in the log. Only the provider's own words come as far as this.
+    let ending = end(site, visit, logout);
+    let ending = tokio::spawn(trace::CURRENT.scope(trace::CURRENT.get(), ending));
+    match tokio::time::timeout(left, ending).await {
+        Ok(Ok(answer)) => answer,
+        // It goes on, and says itself what came of it.
+        Ok(Err(_)) | Err(_) => bad_request(FAILED),
     }
 }
 
-async fn end(
+/// What a request says that has ended, if it is the provider's.
+async fn read(
     site: &Site,
     visit: &Visit,
     headers: &HeaderMap,
     body: &Bytes,
-) -> Result<usize, Refusal> {
+) -> Result<Logout, Refusal> {
     let inputs = Inputs::read(headers, body).map_err(|_: Error| Refusal::NoToken)?;
     let token = inputs.get(TOKEN_INPUT).ok_or(Refusal::NoToken)?;
-    let deadline = visit.deadline();
     let verified = async { site.oidc.read_logout(token).await.map_err(Refusal::from) };
-    let logout = deadline.bound(verified).await?;
-    match deadline.bound(site.sessions.end_for_provider(&logout)).await? {
-        ProviderLogout::Done(sessions) => Ok(sessions),
-        ProviderLogout::Replayed => Err(Refusal::Replayed),
+    visit.deadline().bound(verified).await
+}
+
+async fn end(site: Arc<Site>, visit: Arc<Visit>, logout: Logout) -> Response {
+    let sessions = match site.sessions.end_for_provider(&logout).await {
+        Ok(ProviderLogout::Done(sessions)) => sessions,
+        Ok(ProviderLogout::Replayed) => return refuse(&site, &visit, &Refusal::Replayed),
+        Err(error) => return refuse(&site, &visit, &error.into()),
+    };
+    site.metrics.backchannel_logout(BackchannelOutcome::Done);
+    tracing::info!(trace_id = visit.trace_id(), sessions, "the provider ended sessions");
+    StatusCode::OK.into_response()
+}
+
+fn refuse(site: &Site, visit: &Visit, refusal: &Refusal) -> Response {
+    let trace_id = visit.trace_id();
+    if refusal.may_pass() {
+        site.metrics.backchannel_logout(BackchannelOutcome::Failed);
+        tracing::warn!(trace_id, error = %Chain(refusal), "back-channel logout failed");
+        bad_request(FAILED)
+    } else {
+        site.metrics.backchannel_logout(BackchannelOutcome::Refused);
+        tracing::warn!(trace_id, error = %Chain(refusal), "back-channel logout refused");
+        bad_request(REFUSED)
     }
 }
 

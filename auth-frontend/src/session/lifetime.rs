@@ -8,9 +8,10 @@ use crate::epoch::seconds;
 /// A session that is not used for so long is over.
 const IDLE: Duration = Duration::from_mins(30);
 /// A session is over after this, however much it is used.
-const ABSOLUTE: Duration = Duration::from_hours(8);
-/// How often the use of a session is written down. A session may end this much earlier than
-/// [`IDLE`] after its last use.
+pub(super) const ABSOLUTE: Duration = Duration::from_hours(8);
+/// How often the use of a session is written down, and the provider's word looked for. A session may
+/// end this much earlier than [`IDLE`] after its last use, and serve this much longer than that word
+/// where it could not be deleted.
 const USE_IS_NOTED_EVERY: Duration = Duration::from_mins(1);
 
 /// When a session began, was last used, and ends; in seconds since 1970.

@@ -41,7 +41,7 @@ pub(crate) use store::{SessionStore, StoreError};
 const COOKIE: &str = "session";
 /// 256 bits: nobody guesses one, and no two are the same.
 const VALUE_BYTES: usize = 32;
-/// How long a page waits for the use of its session to be noted, which is no page's purpose.
+/// How long a page waits for the use of its session to be written down, which is no page's purpose.
 const NOTED_WITHIN: Duration = Duration::from_millis(500);
 /// How many sessions are read or deleted at once.
 const AT_ONCE: usize = 8;
@@ -261,13 +261,14 @@ impl Sessions {
         let token_end = contents.person.access_token_ends_at;
         let mut lifetime = row.lifetime;
         if let Some(longer) = lifetime.extended(now, token_end) {
-            let noted = self.note(&key, &contents, lifetime, longer);
+            // First, so that no use is noted of a session of which it is not known that it goes on.
+            if self.has_ended(&contents.person, contents.login_began).await? {
+                self.delete(&key, None, Reason::Provider).await?;
+                return Ok(None);
+            }
+            let noted = self.store.extend(&key, lifetime, longer);
             match Deadline::after(NOTED_WITHIN).bound(noted).await {
-                Ok(true) => lifetime = longer,
-                Ok(false) => {
-                    self.delete(&key, None, Reason::Provider).await?;
-                    return Ok(None);
-                }
+                Ok(()) => lifetime = longer,
                 // It ends a little early then, which is no reason to refuse the page.
                 Err(error) => {
                     tracing::warn!(error = %Chain(&error), "cannot note the use of a session");
@@ -276,23 +277,6 @@ impl Sessions {
         }
         let (began_at, expiry) = (lifetime.created_at, lifetime.expiry(now, token_end));
         Ok(Some(Session { key, contents, began_at, expiry }))
-    }
-
-    /// Notes the use of a session, and answers whether it goes on: the provider's word may have come
-    /// before the indexes showed it, which by the time of its first note they do.
-    async fn note(
-        &self,
-        key: &SessionKey,
-        contents: &Contents<Person>,
-        from: Lifetime,
-        to: Lifetime,
-    ) -> Result<bool, StoreError> {
-        let is_first = from.last_seen == from.created_at;
-        if is_first && self.has_ended(&contents.person, contents.login_began).await? {
-            return Ok(false);
-        }
-        self.store.extend(key, from, to).await?;
-        Ok(true)
     }
 
     /// Ends a session for all requests that begin from now on.

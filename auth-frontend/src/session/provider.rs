@@ -1,22 +1,22 @@
 //! Sessions that end because the provider says so. It does not know how the provider's word is
 //! verified.
 //!
-//! They are found by indexes, which DynamoDB brings up to date within a second or so, and a login that
-//! is under way has no session yet. So the word is written down before any session is looked for, and
-//! is looked for after a session was written: when it begins, and once more when its use is first noted,
-//! a minute later. Whichever came first, one of the two sees the other.
+//! They are found by indexes, which DynamoDB brings up to date within a second or so, a login that is
+//! under way has no session yet, and not every session can be deleted at every time. So the word is
+//! written down before any session is looked for, and decides: it is looked for after a session was
+//! written, and whenever its use is noted. What is not deleted at once ends by that, within a minute.
 
 use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, TryStreamExt, future::try_join_all, stream};
 use service_kit::identity::{EndedAtIssuer, Logout};
 
-use super::{AT_ONCE, Person, Reason, Sessions, StoreError};
+use super::{AT_ONCE, Person, Reason, Sessions, StoreError, lifetime::ABSOLUTE};
 use crate::epoch::{milliseconds, seconds};
 
-/// How long the word is kept. A login that began before it is finished or given up by then, and a
-/// session that the indexes did not show has been used, and its use noted, or is over.
-const HEARD_FOR: Duration = Duration::from_hours(1);
+/// How long the word is kept: longer than any session that it may be about, by what logins under way
+/// and clocks that differ can add.
+const HEARD_FOR: Duration = ABSOLUTE.saturating_add(Duration::from_hours(1));
 
 /// The SHA-256 of the issuer and a token's id, with a mark that no session's key has.
 #[derive(Debug)]
@@ -39,12 +39,15 @@ impl Sessions {
     /// Ends what has ended at the provider, for all requests that begin from now on. A login that has
     /// begun before now begins no session any more.
     ///
+    /// A person may have very many sessions, and this takes the longer for it. Where it is dropped
+    /// before its end or fails, those that are left end when their use is noted.
+    ///
     /// The same token once more, on whichever replica, ends nothing. The token is remembered last: one
     /// that was cut off in the middle is good again, and one that comes twice at once does the same
     /// twice.
     ///
     /// # Errors
-    /// When the store does not answer. Some may have ended then.
+    /// When the store does not answer. Some may not have ended yet then.
     pub(crate) async fn end_for_provider(
         &self,
         logout: &Logout,

@@ -7,9 +7,12 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Credentials, Region},
     types::AttributeValue,
 };
-use dev_stack::{Service, Stack, StackOptions};
+use dev_stack::{FaultProxy, Service, Stack, StackOptions};
 
 use crate::browser::Browser;
+
+/// A row of the table of sessions.
+type Row = HashMap<String, AttributeValue>;
 
 pub(crate) struct TestApp {
     pub(crate) stack: Stack,
@@ -33,6 +36,15 @@ impl TestApp {
             options.variables.push((Service::Frontend, (*name).to_owned(), (*value).to_owned()));
         }
         Self { stack: Stack::start(options).await.unwrap() }
+    }
+
+    /// What stands between the frontend and its table from now on, and fails on demand.
+    pub(crate) async fn frontend_behind_faults(&self) -> FaultProxy {
+        let proxy = FaultProxy::start(self.stack.dynamodb().port()).await.unwrap();
+        let url = proxy.url();
+        let variables = [("AWS_ENDPOINT_URL_DYNAMODB", url.as_str())];
+        self.stack.restart(Service::Frontend, &variables).await.unwrap();
+        proxy
     }
 
     /// A browser that has never been here.
@@ -65,13 +77,13 @@ impl TestApp {
 
     /// Every row of the table of sessions. Logout tokens, and what has ended at the provider, are
     /// remembered there as well.
-    pub(crate) async fn rows(&self) -> Vec<HashMap<String, AttributeValue>> {
+    pub(crate) async fn rows(&self) -> Vec<Row> {
         let rows = self.dynamodb().scan().table_name("sessions").send().await.unwrap();
         rows.items.unwrap_or_default()
     }
 
     /// Every session that is kept.
-    pub(crate) async fn sessions(&self) -> Vec<HashMap<String, AttributeValue>> {
+    pub(crate) async fn sessions(&self) -> Vec<Row> {
         self.rows().await.into_iter().filter(|row| row.contains_key("Sealed")).collect()
     }
 
@@ -83,18 +95,33 @@ impl TestApp {
 
     /// Sets a time of each session, in seconds from now.
     pub(crate) async fn set_sessions(&self, attribute: &str, from_now: i64) {
-        let time = (jiff::Timestamp::now().as_second() + from_now).to_string();
+        let time = jiff::Timestamp::now().as_second() + from_now;
         for session in self.sessions().await {
-            self.dynamodb()
-                .update_item()
-                .table_name("sessions")
-                .key("Session_Hash", session["Session_Hash"].clone())
-                .update_expression("SET #time = :time")
-                .expression_attribute_names("#time", attribute)
-                .expression_attribute_values(":time", AttributeValue::N(time.clone()))
-                .send()
-                .await
-                .unwrap();
+            self.set(&session, attribute, time).await;
+        }
+    }
+
+    async fn set(&self, row: &Row, attribute: &str, value: i64) {
+        self.dynamodb()
+            .update_item()
+            .table_name("sessions")
+            .key("Session_Hash", row["Session_Hash"].clone())
+            .update_expression("SET #attribute = :value")
+            .expression_attribute_names("#attribute", attribute)
+            .expression_attribute_values(":value", AttributeValue::N(value.to_string()))
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// Puts so many sessions like it beside the one that is kept.
+    pub(crate) async fn copy_session(&self, copies: usize) {
+        let [session] = <[Row; 1]>::try_from(self.sessions().await).unwrap();
+        for copy in 0..copies {
+            let mut row = session.clone();
+            row.insert("Session_Hash".to_owned(), AttributeValue::S(format!("copy {copy}")));
+            let put = self.dynamodb().put_item().table_name("sessions").set_item(Some(row));
+            put.send().await.unwrap();
         }
     }
 

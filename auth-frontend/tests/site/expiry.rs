@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dev_stack::{
-    Service,
+    Fault, Service,
     auth0::{Endpoint, FailureMode},
     samples,
 };
@@ -70,6 +70,22 @@ async fn a_session_is_extended_by_use_and_never_past_its_end() {
     let extended = expiry().await;
 
     assert!(extended > aged + 20 * 60 && extended >= fresh, "{fresh} {aged} {extended}");
+}
+
+#[tokio::test]
+async fn a_use_is_noted_though_the_table_is_slow_to_answer() {
+    let app = TestApp::start().await;
+    let tables = app.frontend_behind_faults().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    app.set_sessions("Created_At", -120).await;
+    app.age_sessions(60, -120).await;
+    tables.inject_for("GetItem", Fault::Latency(Duration::from_millis(600)));
+
+    let page = browser.get("/home").await;
+    let seen: i64 = app.sessions().await[0]["Last_Seen"].as_n().unwrap().parse().unwrap();
+
+    assert_eq!(page.status, 200);
+    assert!(seen > jiff::Timestamp::now().as_second() - 60, "{seen}");
 }
 
 #[tokio::test]

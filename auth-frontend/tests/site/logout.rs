@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dev_stack::{Fault, FaultProxy, Service};
+use dev_stack::{Fault, Service};
 use reqwest::Method;
 
 use crate::app::{TestApp, eventually};
@@ -135,10 +135,7 @@ async fn requests_in_flight_on_two_replicas_never_undo_a_logout() {
 #[tokio::test]
 async fn a_use_that_is_noted_after_the_logout_brings_no_session_back() {
     let app = TestApp::start().await;
-    let tables = FaultProxy::start(app.stack.dynamodb().port()).await.unwrap();
-    let slow = [("AWS_ENDPOINT_URL_DYNAMODB", tables.url())];
-    let slow = slow.each_ref().map(|(name, url)| (*name, url.as_str()));
-    app.stack.restart(Service::Frontend, &slow).await.unwrap();
+    let tables = app.frontend_behind_faults().await;
     let mut browser = app.logged_in("acme-admin", "acme").await;
     let token = browser.get("/home").await.hidden("csrf_token");
     app.age_sessions(20 * 60, -120).await;

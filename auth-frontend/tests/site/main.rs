@@ -8,6 +8,7 @@ mod backchannel;
 mod browser;
 mod cookies;
 mod csrf;
+mod ended_at_provider;
 mod expiry;
 mod forms;
 mod headers;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use dev_stack::{
-    Auth0, Auth0Options, Fault, FaultProxy, Service,
+    Auth0, Auth0Options, Fault, Service,
     auth0::{Endpoint, FailureMode},
 };
 
@@ -80,9 +80,7 @@ fn assert_told(app: &TestApp, page: &Page, status: u16, took: Duration) {
 #[tokio::test]
 async fn while_the_session_store_says_nothing_each_page_says_so_in_time() {
     let app = TestApp::start().await;
-    let proxy = FaultProxy::start(app.stack.dynamodb().port()).await.unwrap();
-    let url = proxy.url();
-    app.stack.restart(Service::Frontend, &[("AWS_ENDPOINT_URL_DYNAMODB", &url)]).await.unwrap();
+    let proxy = app.frontend_behind_faults().await;
     let mut browser = app.logged_in("acme-admin", "acme").await;
     let form = browser.record_form(&[("title", "Typed"), ("category", "Asset")]).await;
     let mut stranger = app.browser();
