@@ -83,24 +83,28 @@ impl Sessions {
         ended.try_fold(0, async |count, _| Ok(count + 1)).await
     }
 
-    /// Whether it was heard since this person's login began, in milliseconds since 1970, that it is
-    /// over at the provider.
+    /// Whether it was heard that this is over at the provider: the provider's session, at any time,
+    /// or the person, since the login began, in milliseconds since 1970.
     ///
-    /// What counts is when the login began and not when its tokens were issued: a code that was given
-    /// before the word buys tokens after it. Who begins a login after the word has to satisfy the
-    /// provider anew, and is let in at once. Both times are of our own clocks, to the millisecond.
+    /// A session that has ended at the provider does not come back: its word is said when it is
+    /// destroyed. Who logs in again has another one, and is let in at once. For a person, what counts is
+    /// when the login began and not when its tokens were issued: a code that was given before the word
+    /// buys tokens after it. The two times may be of two replicas, whose clocks may differ.
+    /// Source: "Back-Channel Logout" in Auth0's documentation.
     pub(super) async fn has_ended(
         &self,
         person: &Person,
         login_began: u64,
     ) -> Result<bool, StoreError> {
         let subject = Some(person.subject.as_str());
-        let mut words = vec![self.ended_key(None, subject)];
-        if let Some(sid) = &person.sid {
-            words.extend([subject, None].map(|subject| self.ended_key(Some(sid), subject)));
+        let mut words = vec![(self.ended_key(None, subject), login_began)];
+        if let Some(sid) = person.sid.as_deref().filter(|sid| !sid.is_empty()) {
+            let at_any_time = |subject| (self.ended_key(Some(sid), subject), 0);
+            words.extend([subject, None].map(at_any_time));
         }
-        let heard = try_join_all(words.iter().map(|word| self.store.heard(word))).await?;
-        Ok(heard.into_iter().flatten().any(|heard| heard >= login_began))
+        let heard = try_join_all(words.iter().map(|(word, _)| self.store.heard(word))).await?;
+        let mut heard = heard.into_iter().zip(&words);
+        Ok(heard.any(|(heard, (_, since))| heard.is_some_and(|heard| heard >= *since)))
     }
 
     fn key_of_word(&self, ended: &EndedAtIssuer) -> EndedKey {

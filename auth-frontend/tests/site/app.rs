@@ -101,6 +101,14 @@ impl TestApp {
         }
     }
 
+    /// Sets when it was heard what has ended at the provider, in seconds from now.
+    pub(crate) async fn set_words(&self, from_now: i64) {
+        let time = jiff::Timestamp::now().as_millisecond() + from_now * 1000;
+        for word in self.rows().await.iter().filter(|row| row.contains_key("Heard_At")) {
+            self.set(word, "Heard_At", time).await;
+        }
+    }
+
     async fn set(&self, row: &Row, attribute: &str, value: i64) {
         self.dynamodb()
             .update_item()

@@ -14,15 +14,16 @@ use crate::{
 async fn a_login_that_the_provider_ends_before_it_is_finished_begins_no_session() {
     let app = TestApp::start().await;
     let mut browser = app.logged_in("acme-admin", "acme").await;
-    let token = app.sign(&app.told("acme-admin").await);
     let callback = up_to_callback(&mut browser).await;
 
-    let answer = send(&mut app.browser(), &token).await;
+    let told = app.stack.auth0().revoke_sessions("acme-admin").await.unwrap();
     let refused = browser.get(&callback).await;
     let sessions = app.sessions().await.len();
-    let again = browser.open(&refused.link("Log in")).await;
+    let password = browser.open(&refused.link("Log in")).await;
+    let accepted = browser.fill_in_password(&password, "acme-admin").await;
+    let again = browser.follow(accepted).await;
 
-    assert_eq!((answer.status, refused.status, sessions), (200, 403, 0));
+    assert_eq!((told.as_slice(), refused.status, sessions), ([200].as_slice(), 403, 0));
     refused.assert_shows("You were logged out meanwhile");
     assert_eq!(
         (again.status, again.path()),
@@ -52,6 +53,21 @@ async fn a_word_about_a_person_ends_their_logins_under_way_and_nobody_elses() {
     assert_eq!((of_another.status, of_another.path()), (200, "/home"));
     assert_eq!((again.status, again.path()), (200, "/home"));
     again.assert_shows("globex");
+}
+
+#[tokio::test]
+async fn a_word_about_a_session_counts_by_whichever_clock_it_was_heard() {
+    let app = TestApp::start().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let token = app.sign(&app.told("acme-admin").await);
+    let callback = up_to_callback(&mut browser).await;
+
+    send(&mut app.browser(), &token).await;
+    app.set_words(-30).await;
+    let refused = browser.get(&callback).await;
+
+    assert_eq!((refused.status, app.sessions().await.len()), (403, 0));
+    refused.assert_shows("You were logged out meanwhile");
 }
 
 #[tokio::test]
