@@ -208,10 +208,10 @@ impl Sessions {
     /// Begins a session for somebody who has just logged in, and ends the one that this browser
     /// may have had: a value from before a login never serves after it. Answers the `Set-Cookie`
     /// value, or `None` where the provider has said since the login began (in milliseconds since
-    /// 1970) that it is over there.
+    /// 1970) that it is over there; then the session that the browser has goes on.
     ///
     /// # Errors
-    /// When the store does not answer; then nobody is logged in.
+    /// When the store does not answer; then no session begins.
     ///
     /// # Panics
     /// Never: a person is plain text and numbers.
@@ -221,9 +221,6 @@ impl Sessions {
         person: &Person,
         login_began: u64,
     ) -> Result<Option<HeaderValue>, StoreError> {
-        if let Some(before) = self.key_in(headers) {
-            self.delete(&before, None, Reason::Replaced).await?;
-        }
         let value = random::text::<VALUE_BYTES>();
         let key = SessionKey::of(&value);
         let lifetime = Lifetime::new(SystemTime::now(), person.access_token_ends_at);
@@ -238,6 +235,9 @@ impl Sessions {
         if self.has_ended(person, login_began).await? {
             self.store.delete_of(&key, None).await?;
             return Ok(None);
+        }
+        if let Some(before) = self.key_in(headers) {
+            self.delete(&before, None, Reason::Replaced).await?;
         }
         self.metrics.started();
         Ok(Some(self.security.set(COOKIE, &value, None)))

@@ -8,6 +8,7 @@ use dev_stack::Fault;
 use crate::{
     app::{TestApp, eventually},
     backchannel::{send, up_to_callback},
+    browser::Browser,
 };
 
 #[tokio::test]
@@ -68,6 +69,34 @@ async fn a_word_about_a_session_counts_by_whichever_clock_it_was_heard() {
 
     assert_eq!((refused.status, app.sessions().await.len()), (403, 0));
     refused.assert_shows("You were logged out meanwhile");
+}
+
+#[tokio::test]
+async fn a_login_that_begins_no_session_leaves_the_one_that_was_there() {
+    let app = TestApp::start().await;
+    let tables = app.frontend_behind_faults().await;
+    let mut browser = app.logged_in("acme-admin", "acme").await;
+    let mut told = app.told("acme-editor").await;
+    told.claims.as_object_mut().unwrap().remove("sid");
+    let callback_of_another = async |browser: &mut Browser| {
+        app.stack.auth0().end_sessions();
+        let login = browser.open("/auth/renew").await;
+        browser.log_in_up_to_callback("acme-editor", &login).await
+    };
+
+    let callback = callback_of_another(&mut browser).await;
+    send(&mut app.browser(), &app.sign(&told)).await;
+    let ended_meanwhile = browser.get(&callback).await;
+    let after_that = browser.get("/home").await;
+    let callback = callback_of_another(&mut browser).await;
+    tables.inject_for("PutItem", Fault::aws_error(500, "InternalServerError"));
+    let not_written = browser.get(&callback).await;
+    let after_that_too = browser.get("/home").await;
+
+    assert_eq!((ended_meanwhile.status, not_written.status), (403, 503));
+    after_that.assert_shows("Ada Admin");
+    after_that_too.assert_shows("Ada Admin");
+    assert_eq!(app.sessions().await.len(), 1);
 }
 
 #[tokio::test]
