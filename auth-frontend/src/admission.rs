@@ -19,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     error::Error,
     room::{Place, Room},
+    session::Person,
 };
 
 /// The bytes of all large forms of members, arriving and being worked on: 32 of the largest. A form on
@@ -86,12 +87,12 @@ impl Admission {
         Ok(Admitted { _slot: slot, in_flight: self.in_flight.clone() })
     }
 
-    /// Keeps so many bytes of a large form of a member of this organization, or of a stranger.
+    /// Keeps so many bytes of a large form of this member, or of a stranger.
     ///
     /// # Errors
     /// [`Error::Busy`].
-    pub(crate) fn keep(&self, organization: Option<&str>, bytes: usize) -> Result<Place, Error> {
-        self.forms.take(organization, bytes).ok_or_else(|| self.refuse())
+    pub(crate) fn keep(&self, member: Option<&Person>, bytes: usize) -> Result<Place, Error> {
+        self.forms.take(member, bytes).ok_or_else(|| self.refuse())
     }
 
     /// The answer to a request that there is no room for.

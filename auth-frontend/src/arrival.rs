@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::sync::OnceCell;
 
-use crate::{deadline::Deadline, error::Error, room::Place, site::Site};
+use crate::{deadline::Deadline, error::Error, room::Place, session::Session, site::Site};
 
 /// The largest form without a record, in bytes: the longest logout token that is looked at, and what
 /// else a provider may say. So much of any form is kept without asking for room, or strangers could
@@ -38,13 +38,8 @@ pub(crate) async fn arrive(
     headers: &HeaderMap,
     site: &Site,
 ) -> Result<(Bytes, Vec<Place>), Error> {
-    let mut arrived = Ok(Form {
-        site,
-        headers,
-        organization: OnceCell::new(),
-        places: Vec::new(),
-        bytes: Vec::new(),
-    });
+    let mut arrived =
+        Ok(Form { site, headers, sender: OnceCell::new(), places: Vec::new(), bytes: Vec::new() });
     let mut length = 0;
     let mut chunks = body.into_data_stream();
     while let Some(chunk) = chunks.next().await {
@@ -66,7 +61,7 @@ pub(crate) async fn arrive(
 struct Form<'a> {
     site: &'a Site,
     headers: &'a HeaderMap,
-    organization: OnceCell<Option<String>>,
+    sender: OnceCell<Option<Session>>,
     places: Vec<Place>,
     bytes: Vec<u8>,
 }
@@ -78,18 +73,18 @@ impl Form<'_> {
             return Err(Error::TooLarge);
         }
         while SMALL + self.places.len() * PIECE < length {
-            let organization = self.organization.get_or_init(|| self.find_organization()).await;
-            self.places.push(self.site.admission.keep(organization.as_deref(), PIECE)?);
+            let sender = self.sender.get_or_init(|| self.find_sender()).await;
+            let sender = sender.as_ref().map(Session::person);
+            self.places.push(self.site.admission.keep(sender, PIECE)?);
         }
         self.bytes.extend_from_slice(chunk);
         Ok(())
     }
 
-    /// The organization of who sends it. Whether they may is asked once it is there; where it cannot
-    /// be found out, they count as a stranger, and the page that says so repeats what was typed.
-    async fn find_organization(&self) -> Option<String> {
+    /// Who sends it. Whether they may is asked once it is there; where it cannot be found out, they
+    /// count as a stranger, and the page that says so repeats what was typed.
+    async fn find_sender(&self) -> Option<Session> {
         let found = self.site.sessions.find(self.headers);
-        let found = Deadline::after(FOUND_WITHIN).bound(found).await.ok().flatten();
-        found.map(|session| session.person().organization_id.clone())
+        Deadline::after(FOUND_WITHIN).bound(found).await.ok().flatten()
     }
 }

@@ -15,11 +15,12 @@ impl Site {
     /// The answer that shows a page to who is logged in.
     ///
     /// # Errors
-    /// [`Error::Busy`] where too many pages wait to be taken, of all or of the organization, and
-    /// [`Error::Internal`] where template and page do not fit, which the tests rule out.
+    /// [`Error::Busy`] where too many large pages wait to be taken, of all, of the organization or of
+    /// the person, and [`Error::Internal`] where template and page do not fit, which the tests rule
+    /// out.
     pub(crate) fn show(&self, session: &Session, page: &impl Page) -> Result<Html<Bytes>, Error> {
         let html = self.pages.render(page).map_err(|error| Error::Internal(Box::new(error)))?;
-        let held = self.untaken.page(html, Some(&session.person().organization_id));
+        let held = self.untaken.page(html, Some(session.person()));
         held.map(Html).ok_or_else(|| self.admission.refuse())
     }
 

@@ -2,20 +2,27 @@
 //! for as long as a connection may last, so together they are bounded, and each counts until the
 //! last of it is with the operating system. It does not know what they say.
 //!
-//! What the operating system holds for a connection is bounded where the port is taken.
+//! What the operating system holds for a connection is bounded where the port is taken, and takes a
+//! small page whole. A connection has one page at a time, so their number bounds the small ones.
 
 use bytes::Bytes;
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 
-use crate::room::{Place, Room};
+use crate::{
+    room::{Place, Room},
+    session::Person,
+};
 
-/// The bytes of all pages of members: some thousands as they mostly are, some dozens of the largest.
+/// The largest page that takes no room, in bytes: most are smaller. 900 connections of them have 28
+/// MiB.
+const SMALL: usize = 32 * 1024;
+/// The bytes of all large pages of members: some dozens of the largest.
 const OF_MEMBERS: usize = 24 * 1024 * 1024;
-/// The bytes of all error pages that repeat what was typed by who may or may not be logged in.
+/// The bytes of all large error pages that repeat what was typed by who may or may not be logged in.
 /// Anybody can have such pages made, which must keep nobody from others.
 const OF_STRANGERS: usize = 8 * 1024 * 1024;
 
-/// The room for pages that nobody has taken yet.
+/// The room for large pages that nobody has taken yet.
 pub(crate) struct Untaken {
     room: Room,
     bytes: Gauge,
@@ -27,18 +34,20 @@ impl Untaken {
         let bytes = Gauge::default();
         registry.register(
             "http_server_pages_untaken_bytes",
-            "Pages made and not yet taken by those who asked",
+            "Large pages made and not yet taken by those who asked",
             bytes.clone(),
         );
         Self { room: Room::new(OF_MEMBERS, OF_STRANGERS), bytes }
     }
 
-    /// A page for a member of the organization with this id, or for a stranger, if there is room for
-    /// it.
-    pub(crate) fn page(&self, html: String, organization: Option<&str>) -> Option<Bytes> {
+    /// A page for this member, or for a stranger, if it is small or there is room for it.
+    pub(crate) fn page(&self, html: String, member: Option<&Person>) -> Option<Bytes> {
         // What it was made in may be twice as large.
         let html = html.into_boxed_str();
-        let place = self.room.take(organization, html.len())?;
+        if html.len() <= SMALL {
+            return Some(Bytes::from(html.into_boxed_bytes()));
+        }
+        let place = self.room.take(member, html.len())?;
         let (length, bytes) = (i64::try_from(html.len()).ok()?, self.bytes.clone());
         bytes.inc_by(length);
         Some(Bytes::from_owner(Held { html, length, bytes, _place: place }))
@@ -79,12 +88,13 @@ mod tests {
         let last = first.split_off(OF_STRANGERS - 1);
         drop(first);
         let still_none = page();
+        let small = untaken.page("x".repeat(SMALL), None);
         let held = untaken.bytes.get();
         drop(last);
 
         let again = page();
 
-        assert!(none.is_none() && still_none.is_none() && again.is_some());
+        assert!(none.is_none() && still_none.is_none() && small.is_some() && again.is_some());
         assert_eq!(held, i64::try_from(OF_STRANGERS).unwrap());
         drop(again);
         assert_eq!(untaken.bytes.get(), 0);

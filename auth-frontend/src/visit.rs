@@ -362,8 +362,7 @@ impl Site {
             let html = self.pages.render(&repeating)?;
             // Anybody can send what looks like somebody's form.
             let member = visit.session.get().map(|session| session.person());
-            let organization = member.map(|person| &*person.organization_id);
-            if let Some(held) = self.untaken.page(html, organization) {
+            if let Some(held) = self.untaken.page(html, member) {
                 return Ok(held);
             }
         }

@@ -102,38 +102,48 @@ async fn strangers_who_do_not_read_take_little_memory_and_keep_nobody_out() {
 }
 
 #[tokio::test]
-async fn an_organization_that_does_not_read_is_refused_its_next_page_with_a_time_and_no_other_is() {
+async fn who_does_not_read_is_refused_large_pages_in_all_organizations_and_nobody_else_is() {
     let app = TestApp::start().await;
     let mut ada = app.logged_in("acme-admin", "acme").await;
     let mut gloria = app.logged_in("globex-admin", "globex").await;
+    let mut connie_in_acme = app.logged_in("consultant", "acme").await;
+    let mut connie_in_globex = app.logged_in("consultant", "globex").await;
     let notes = "'".repeat(90_000);
-    let record = save_large_record(&mut ada, &notes).await;
-    let others = save_large_record(&mut gloria, &notes).await;
-    let session = &ada.jar["session"];
-    let request = format!("GET {record} HTTP/1.1\r\nHost: x\r\nCookie: session={session}\r\n\r\n");
+    let of_acme = save_large_record(&mut ada, &notes).await;
+    let of_globex = save_large_record(&mut gloria, &notes).await;
 
     let mut left = Vec::new();
-    for _ in 0..60 {
-        left.push(ask_and_leave(&app, &request).await);
+    for (browser, record) in [(&connie_in_acme, &of_acme), (&connie_in_globex, &of_globex)] {
+        let session = &browser.jar["session"];
+        let request =
+            format!("GET {record} HTTP/1.1\r\nHost: x\r\nCookie: session={session}\r\n\r\n");
+        for _ in 0..30 {
+            left.push(ask_and_leave(&app, &request).await);
+        }
     }
-    let refused = ada.get(&record).await;
+    let refused = [connie_in_acme.get(&of_acme).await, connie_in_globex.get(&of_globex).await];
+    let small = [connie_in_acme.get("/home").await, connie_in_globex.get("/home").await];
     let held = metric(&app, "http_server_pages_untaken_bytes").await;
     let shed = metric(&app, "http_server_requests_shed_total").await;
-    let other = gloria.get(&others).await;
+    let others = [ada.get(&of_acme).await, gloria.get(&of_globex).await];
     let stranger = app.browser().get("/").await;
     let statuses: Vec<_> = left.iter().map(|(_, status, _)| *status).collect();
     drop(left);
     let again = eventually("the page when there is room", async || {
-        Some(ada.get(&record).await).filter(|page| page.status == 200)
+        Some(connie_in_acme.get(&of_acme).await).filter(|page| page.status == 200)
     })
     .await;
 
     assert!(statuses.contains(&200) && statuses.contains(&503), "{statuses:?}");
-    assert_eq!((refused.status, &refused.headers["retry-after"]), (503, &"5".parse().unwrap()));
-    refused.assert_shows("Too many people are asking at once");
-    // Half of what there is for all.
-    assert!(held <= 12 * 1024 * 1024 && shed > 0, "{held} {shed}");
-    assert_eq!((other.status, stranger.status), (200, 200));
+    for page in refused {
+        assert_eq!((page.status, &page.headers["retry-after"]), (503, &"5".parse().unwrap()));
+        page.assert_shows("Too many people are asking at once");
+    }
+    assert_eq!(small.map(|page| page.status), [200, 200]);
+    // An eighth of what there is for all.
+    assert!(held <= 3 * 1024 * 1024 && shed > 0, "{held} {shed}");
+    assert_eq!(others.map(|page| page.status), [200, 200]);
+    assert_eq!(stranger.status, 200);
     again.assert_shows(&notes);
 }
 
