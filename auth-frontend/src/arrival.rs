@@ -72,13 +72,19 @@ impl Form<'_> {
         if length > most {
             return Err(Error::TooLarge);
         }
-        while SMALL + self.places.len() * PIECE < length {
+        while self.allowed() < length {
             let sender = self.sender.get_or_init(|| self.find_sender()).await;
             let sender = sender.as_ref().map(Session::person);
             self.places.push(self.site.admission.keep(sender, PIECE)?);
         }
-        self.bytes.extend_from_slice(chunk);
+        let allowed = self.allowed();
+        append(&mut self.bytes, chunk, allowed);
         Ok(())
+    }
+
+    /// How many bytes of it may be kept so far.
+    fn allowed(&self) -> usize {
+        SMALL + self.places.len() * PIECE
     }
 
     /// Who sends it. Whether they may is asked once it is there; where it cannot be found out, they
@@ -86,5 +92,36 @@ impl Form<'_> {
     async fn find_sender(&self) -> Option<Session> {
         let found = self.site.sessions.find(self.headers);
         Deadline::after(FOUND_WITHIN).bound(found).await.ok().flatten()
+    }
+}
+
+/// Appends to what has no more than `allowed` bytes, and takes no more memory than that: a vector
+/// that grows by itself may take twice what is in it.
+fn append(bytes: &mut Vec<u8>, chunk: &[u8], allowed: usize) {
+    let length = bytes.len() + chunk.len();
+    if length > bytes.capacity() {
+        bytes.reserve_exact((2 * length).min(allowed) - bytes.len());
+    }
+    bytes.extend_from_slice(chunk);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_arrived_takes_no_more_memory_than_it_has_places_for() {
+        for chunk in [1, 1000, PIECE - 1, PIECE, 3 * PIECE] {
+            let (mut bytes, mut allowed) = (Vec::new(), SMALL);
+            while bytes.len() + chunk <= LARGE {
+                while allowed < bytes.len() + chunk {
+                    allowed += PIECE;
+                }
+                append(&mut bytes, &vec![b'x'; chunk], allowed);
+
+                assert!(bytes.capacity() <= allowed, "{} of {allowed}", bytes.capacity());
+            }
+            assert!(bytes.len() > LARGE - chunk);
+        }
     }
 }
