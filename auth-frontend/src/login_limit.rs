@@ -19,6 +19,7 @@ use serde::Deserialize;
 
 use crate::{
     client_address::ClientAddress,
+    csrf,
     error::{Error, whole_seconds},
     return_path::ReturnPath,
 };
@@ -31,13 +32,20 @@ const CLIENTS: usize = 16 * 1024;
 pub(crate) struct LoginLimit {
     quota: Quota,
     proxies: u8,
+    origin: String,
     clients: Cache<ClientAddress, Arc<DefaultDirectRateLimiter>>,
     refused: Counter,
 }
 
 impl LoginLimit {
-    /// `per_minute` requests of each client behind `proxies` proxies of ours, as many at once.
-    pub(crate) fn new(per_minute: NonZeroU32, proxies: u8, registry: &mut Registry) -> Self {
+    /// `per_minute` requests of each client behind `proxies` proxies of ours, as many at once, for the
+    /// pages of this origin.
+    pub(crate) fn new(
+        per_minute: NonZeroU32,
+        proxies: u8,
+        origin: String,
+        registry: &mut Registry,
+    ) -> Self {
         let refused = Counter::default();
         registry.register(
             "http_server_requests_limited",
@@ -45,7 +53,7 @@ impl LoginLimit {
             refused.clone(),
         );
         let quota = Quota::per_minute(per_minute);
-        Self { quota, proxies, clients: Cache::new(CLIENTS), refused }
+        Self { quota, proxies, origin, clients: Cache::new(CLIENTS), refused }
     }
 
     /// Counts a request.
@@ -71,9 +79,7 @@ pub(crate) async fn limit(
     request: Request,
     next: Next,
 ) -> Result<Response, Error> {
-    if request.method() == Method::GET && is_asked_in_the_background(request.headers()) {
-        return Err(Error::Invalid("a page of another site asks for a login in the background"));
-    }
+    refuse_other_sites(request.method(), request.headers(), &limit.origin)?;
     let client = ClientAddress::of(peer.ip(), request.headers(), limit.proxies);
     limit.enter(client).map_err(|seconds| Error::LoginsRateLimited {
         seconds,
@@ -82,11 +88,23 @@ pub(crate) async fn limit(
     Ok(next.run(request).await)
 }
 
-/// Whether a page of another site asks without its reader having gone here. Nobody logs in like that,
-/// and it would count against all who share an address with them.
-fn is_asked_in_the_background(headers: &HeaderMap) -> bool {
-    let says = |name, value: &str| headers.get(name).is_some_and(|header| header == value);
-    says("sec-fetch-site", "cross-site") && !says("sec-fetch-mode", "navigate")
+/// Refuses what a page of another site asks for without its reader having gone here: in a frame of it,
+/// by a script, or ahead of time. Nobody logs in like that, and it would count against all who share
+/// an address with them. A link, and the provider that sends somebody back, open a whole document.
+/// Source: Fetch Metadata Request Headers §2, and `Sec-Purpose` in Fetch §3.
+fn refuse_other_sites(method: &Method, headers: &HeaderMap, origin: &str) -> Result<(), Error> {
+    if method == Method::POST {
+        return csrf::is_same_origin(headers, origin)
+            .then_some(())
+            .ok_or(Error::ForeignForm("it was sent by another site"));
+    }
+    let is = |name, value: &str| headers.get(name).is_some_and(|header| header == value);
+    let is_from_elsewhere = is("sec-fetch-site", "cross-site") || is("sec-fetch-site", "same-site");
+    let is_opened = is("sec-fetch-dest", "document") && !headers.contains_key("sec-purpose");
+    if is_from_elsewhere && !is_opened {
+        return Err(Error::Invalid("a page of another site asks for a login in the background"));
+    }
+    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -107,7 +125,8 @@ mod tests {
 
     fn limit(per_minute: u32) -> LoginLimit {
         let mut registry = service_kit::metrics::registry("frontend");
-        LoginLimit::new(NonZeroU32::new(per_minute).unwrap(), 0, &mut registry)
+        let per_minute = NonZeroU32::new(per_minute).unwrap();
+        LoginLimit::new(per_minute, 0, String::new(), &mut registry)
     }
 
     fn client(number: u32) -> ClientAddress {

@@ -110,6 +110,7 @@ impl Site {
             login_limit: Arc::new(LoginLimit::new(
                 config.logins_per_minute,
                 config.trusted_proxies,
+                origin.clone(),
                 registry,
             )),
             metrics: Metrics::register(registry),

@@ -61,20 +61,52 @@ async fn who_logs_in_too_often_is_told_when_to_come_back_and_can_still_read() {
 async fn a_page_of_another_site_cannot_use_up_the_logins_of_its_readers_address() {
     let app = behind_proxies("0").await;
     let mut browser = app.browser();
-    for _ in 0..=PER_MINUTE {
-        let hidden = browser
-            .request(Method::GET, "/auth/login?organization=acme")
-            .header("sec-fetch-site", "cross-site")
-            .header("sec-fetch-mode", "no-cors");
-        assert_eq!(browser.send(hidden).await.status, 400);
+    let login = "/auth/login?organization=acme";
+    let callback = "/auth/callback?code=x&state=y";
+    // What browsers say of a script or an image, of a frame, and of a form that is sent or in a frame.
+    let hidden = [
+        (Method::GET, login, "no-cors", "empty", 400),
+        (Method::HEAD, login, "no-cors", "empty", 400),
+        (Method::GET, login, "no-cors", "image", 400),
+        (Method::GET, login, "navigate", "iframe", 400),
+        (Method::GET, callback, "navigate", "frame", 400),
+        (Method::GET, "/auth/renew", "navigate", "object", 400),
+        (Method::POST, "/auth/switch", "no-cors", "empty", 403),
+        (Method::POST, "/auth/switch", "navigate", "iframe", 403),
+        (Method::POST, "/auth/switch", "navigate", "document", 403),
+    ];
+    for site in ["cross-site", "same-site"] {
+        for (method, address, mode, dest, status) in &hidden {
+            let request = browser
+                .request(method.clone(), address)
+                .header("sec-fetch-site", site)
+                .header("sec-fetch-mode", *mode)
+                .header("sec-fetch-dest", *dest);
+            let page = browser.send(request).await;
+            assert_eq!(page.status, *status, "{site} {method} {address} {mode} {dest}");
+        }
+        let ahead = browser
+            .request(Method::GET, login)
+            .header("sec-fetch-site", site)
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
+            .header("sec-purpose", "prefetch");
+        assert_eq!(browser.send(ahead).await.status, 400);
     }
+    // As a browser without these headers sends a form of another site.
+    let form =
+        browser.request(Method::POST, "/auth/switch").header("origin", "https://evil.example");
+    assert_eq!(browser.send(form).await.status, 403);
 
-    let followed = browser
-        .request(Method::GET, "/auth/login?organization=acme")
-        .header("sec-fetch-site", "cross-site")
-        .header("sec-fetch-mode", "navigate");
-
-    assert_eq!(browser.send(followed).await.status, 303);
+    // By a link there.
+    for site in ["cross-site", "same-site"] {
+        let followed = browser
+            .request(Method::GET, login)
+            .header("sec-fetch-site", site)
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document");
+        assert_eq!(browser.send(followed).await.status, 303);
+    }
 }
 
 #[tokio::test]
