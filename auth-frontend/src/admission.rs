@@ -3,7 +3,8 @@
 //! wait longer than they will. It does not know what a page is.
 //!
 //! Static files are not counted: one costs less than the page that would refuse it, and the pages
-//! that are let in need them.
+//! that are let in need them. The provider's words have places of their own, and wait for them:
+//! people who fill the others must not keep anybody from being logged out.
 
 use std::sync::Arc;
 
@@ -30,9 +31,14 @@ const OF_MEMBERS: usize = 32 * 1024 * 1024;
 /// those whose session has ended, so that what they typed is not lost.
 const OF_STRANGERS: usize = 8 * 1024 * 1024;
 
+/// How many of the provider's words are worked on at once, with up to eight calls each. Only what is
+/// sure to be the provider's takes one of these places.
+const WORDS: usize = 64;
+
 /// Lets requests in.
 pub(crate) struct Admission {
     requests: Arc<Semaphore>,
+    words: Arc<Semaphore>,
     forms: Room,
     in_flight: Gauge,
     shed: Counter,
@@ -55,6 +61,7 @@ impl Admission {
     pub(crate) fn new(limit: u16, registry: &mut Registry) -> Self {
         let admission = Self {
             requests: Arc::new(Semaphore::new(limit.into())),
+            words: Arc::new(Semaphore::new(WORDS)),
             forms: Room::new(OF_MEMBERS, OF_STRANGERS),
             in_flight: Gauge::default(),
             shed: Counter::default(),
@@ -87,6 +94,14 @@ impl Admission {
         Ok(Admitted { _slot: slot, in_flight: self.in_flight.clone() })
     }
 
+    /// Lets a word of the provider in, as soon as there is a place for it.
+    pub(crate) async fn enter_with_word(&self) -> OwnedSemaphorePermit {
+        let Ok(place) = Arc::clone(&self.words).acquire_owned().await else {
+            unreachable!("the semaphore is never closed")
+        };
+        place
+    }
+
     /// Keeps so many bytes of a large form of this member, or of a stranger.
     ///
     /// # Errors
@@ -99,5 +114,27 @@ impl Admission {
     pub(crate) fn refuse(&self) -> Error {
         self.shed.inc();
         Error::Busy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, future::join_all};
+    use service_kit::metrics;
+
+    use super::*;
+
+    #[test]
+    fn words_of_the_provider_have_places_of_their_own_and_wait_for_them() {
+        let admission = Admission::new(1, &mut metrics::registry("frontend"));
+        let _page = admission.enter().unwrap();
+        let words = (0..WORDS).map(|_| admission.enter_with_word());
+
+        let mut places = join_all(words).now_or_never().unwrap();
+        let next = admission.enter_with_word().now_or_never();
+        places.pop();
+        let after_another = admission.enter_with_word().now_or_never();
+
+        assert!(next.is_none() && after_another.is_some());
     }
 }

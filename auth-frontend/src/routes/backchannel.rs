@@ -115,6 +115,7 @@ async fn read(
 }
 
 async fn end(site: Arc<Site>, visit: Arc<Visit>, logout: Logout) -> Response {
+    let _place = site.admission.enter_with_word().await;
     let sessions = match site.sessions.end_for_provider(&logout).await {
         Ok(ProviderLogout::Done(sessions)) => sessions,
         Ok(ProviderLogout::Replayed) => return refuse(&site, &visit, &Refusal::Replayed),

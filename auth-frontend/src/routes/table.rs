@@ -18,8 +18,9 @@ use crate::{
 };
 
 use super::{
-    audit, backchannel, callback, entrance, files, home, login, logout, records, renew, sessions,
-    switch,
+    audit, backchannel, callback,
+    entrance::{self, Entrance},
+    files, home, login, logout, records, renew, sessions, switch,
 };
 
 /// A route.
@@ -72,7 +73,7 @@ fn table() -> Vec<Entry> {
         page("/auth/renew", Nothing, renew::renew).limited(),
         form("/auth/logout", Nothing, logout::logout),
         // All of the provider's come from a few addresses.
-        form("/auth/backchannel-logout", Nothing, backchannel::logout),
+        form("/auth/backchannel-logout", Nothing, backchannel::logout).uncounted(),
         file("/static/{*path}", files::file),
         file("/favicon.ico", files::favicon),
     ]
@@ -82,7 +83,7 @@ struct Entry {
     route: Route,
     handler: MethodRouter<Arc<Site>>,
     /// Counts among the requests that are worked on at once.
-    is_admitted: bool,
+    is_counted: bool,
     /// Counts among the requests that one address may send in a minute.
     is_limited: bool,
     /// How many bytes of a form are taken.
@@ -92,6 +93,10 @@ struct Entry {
 impl Entry {
     fn of_a_record(self) -> Self {
         Self { largest_form: arrival::LARGE, ..self }
+    }
+
+    fn uncounted(self) -> Self {
+        Self { is_counted: false, ..self }
     }
 
     fn limited(self) -> Self {
@@ -116,23 +121,21 @@ fn form<T: 'static>(
 }
 
 fn file<T: 'static>(path: &'static str, handler: impl Handler<T, Arc<Site>>) -> Entry {
-    Entry { is_admitted: false, ..page(path, Needs::Nothing, handler) }
+    page(path, Needs::Nothing, handler).uncounted()
 }
 
 fn entry(route: Route, handler: MethodRouter<Arc<Site>>) -> Entry {
     let largest_form = arrival::SMALL;
-    Entry { route, handler, is_admitted: true, is_limited: false, largest_form }
+    Entry { route, handler, is_counted: true, is_limited: false, largest_form }
 }
 
 /// The router of the table.
 pub(crate) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
     let mut router = Router::new();
-    for Entry { route, mut handler, is_admitted, is_limited, largest_form } in table() {
-        if is_admitted {
-            let state = (Arc::clone(site), largest_form);
-            let admit = middleware::from_fn_with_state(state, entrance::admit);
-            handler = handler.route_layer(admit);
-        }
+    for Entry { route, mut handler, is_counted, is_limited, largest_form } in table() {
+        let entrance = Entrance { site: Arc::clone(site), largest_form, is_counted };
+        let admit = middleware::from_fn_with_state(entrance, entrance::admit);
+        handler = handler.route_layer(admit);
         // Further out: who is refused for coming too often takes nobody's place.
         if is_limited {
             let state = Arc::clone(&site.login_limit);

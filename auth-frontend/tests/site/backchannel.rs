@@ -3,6 +3,7 @@
 use dev_stack::{Service, samples};
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::{
     app::{TestApp, eventually},
@@ -268,4 +269,31 @@ async fn a_logout_that_the_store_could_not_carry_out_is_good_again() {
     assert_eq!(browser.get("/home").await.status, 303);
     let log = app.log().join("\n");
     assert!(!log.contains(&token) && !log.contains(token.rsplit_once('.').unwrap().1));
+}
+
+#[tokio::test]
+async fn the_provider_is_heard_while_no_page_is_let_in() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let app = TestApp::start_with(&[("RECORDS_SERVICE_URL", &url), ("MAX_IN_FLIGHT", "1")]).await;
+    app.logged_in("acme-editor", "acme").await;
+    let token = app.sign(&app.told("acme-editor").await);
+    let mut ada = app.logged_in("acme-admin", "acme").await;
+    let mut waiting = ada.clone();
+    // Each waits for the silent service for three seconds.
+    let occupied = tokio::spawn(async move {
+        loop {
+            waiting.get("/audit").await;
+        }
+    });
+
+    eventually("a page that is refused", async || {
+        (ada.get("/home").await.status == 503).then_some(())
+    })
+    .await;
+    let answer = send(&mut app.browser(), &token).await;
+    occupied.abort();
+
+    assert_eq!(answer.status, 200);
+    assert_eq!(app.sessions().await.len(), 1);
 }
