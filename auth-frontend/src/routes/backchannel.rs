@@ -18,14 +18,10 @@ use service_kit::{
     telemetry::Chain,
     trace,
 };
-use tokio::time::error::Elapsed;
+use tokio::{task::JoinError, time::error::Elapsed};
 
 use crate::{
-    error::Error,
-    form_body::Inputs,
-    metrics::BackchannelOutcome,
-    session::{ProviderLogout, StoreError},
-    site::Site,
+    error::Error, form_body::Inputs, metrics::BackchannelOutcome, session::StoreError, site::Site,
     visit::Visit,
 };
 
@@ -49,6 +45,8 @@ enum Refusal {
     NoKeys,
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("it broke off")]
+    Broken(#[from] JoinError),
 }
 
 impl From<VerifyError> for Refusal {
@@ -70,7 +68,7 @@ impl From<Elapsed> for Refusal {
 impl Refusal {
     /// Whether the same request may succeed later.
     fn may_pass(&self) -> bool {
-        matches!(self, Self::NoKeys | Self::Store(_))
+        matches!(self, Self::NoKeys | Self::Store(_) | Self::Broken(_))
     }
 }
 
@@ -92,12 +90,13 @@ pub(crate) async fn logout(
     let left = visit.deadline().left();
     // A provider that hangs up drops this handler. What it has said is to be done all the same, and to
     // stand in the log. Only the provider's own words come as far as this.
-    let ending = end(site, visit, logout);
+    let ending = end(Arc::clone(&site), Arc::clone(&visit), logout);
     let ending = tokio::spawn(trace::CURRENT.scope(trace::CURRENT.get(), ending));
     match tokio::time::timeout(left, ending).await {
         Ok(Ok(answer)) => answer,
+        Ok(Err(broken)) => refuse(&site, &visit, &broken.into()),
         // It goes on, and says itself what came of it.
-        Ok(Err(_)) | Err(_) => bad_request(FAILED),
+        Err(_) => bad_request(FAILED),
     }
 }
 
@@ -115,15 +114,22 @@ async fn read(
 }
 
 async fn end(site: Arc<Site>, visit: Arc<Visit>, logout: Logout) -> Response {
-    let _place = site.admission.enter_with_word().await;
-    let sessions = match site.sessions.end_for_provider(&logout).await {
-        Ok(ProviderLogout::Done(sessions)) => sessions,
-        Ok(ProviderLogout::Replayed) => return refuse(&site, &visit, &Refusal::Replayed),
-        Err(error) => return refuse(&site, &visit, &error.into()),
+    let ended = async {
+        if !site.sessions.hear_provider(&logout).await? {
+            return Err(Refusal::Replayed);
+        }
+        // What is written down decides already, so the rest may wait.
+        let _place = site.admission.enter_with_word().await;
+        Ok(site.sessions.end_for_provider(&logout).await?)
     };
-    site.metrics.backchannel_logout(BackchannelOutcome::Done);
-    tracing::info!(trace_id = visit.trace_id(), sessions, "the provider ended sessions");
-    StatusCode::OK.into_response()
+    match ended.await {
+        Ok(sessions) => {
+            site.metrics.backchannel_logout(BackchannelOutcome::Done);
+            tracing::info!(trace_id = visit.trace_id(), sessions, "the provider ended sessions");
+            StatusCode::OK.into_response()
+        }
+        Err(refusal) => refuse(&site, &visit, &refusal),
+    }
 }
 
 fn refuse(site: &Site, visit: &Visit, refusal: &Refusal) -> Response {

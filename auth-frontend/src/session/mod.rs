@@ -34,7 +34,6 @@ use lifetime::Lifetime;
 pub(crate) use metrics::Reason;
 use metrics::SessionMetrics;
 pub(crate) use own::{Ended, OwnSession};
-pub(crate) use provider::ProviderLogout;
 use store::Row;
 pub(crate) use store::{SessionStore, StoreError};
 
@@ -211,7 +210,8 @@ impl Sessions {
     /// 1970) that it is over there; then the session that the browser has goes on.
     ///
     /// # Errors
-    /// When the store does not answer; then no session begins.
+    /// When the store does not answer; then nobody is logged in, though a row may be left that nobody
+    /// holds the value of, until it ends unused.
     ///
     /// # Panics
     /// Never: a person is plain text and numbers.

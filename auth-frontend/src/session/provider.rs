@@ -26,42 +26,35 @@ pub(super) struct TokenKey(pub(super) String);
 #[derive(Debug)]
 pub(super) struct EndedKey(pub(super) String);
 
-/// What became of the provider's word.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum ProviderLogout {
-    /// So many sessions were ended.
-    Done(usize),
-    /// It was heard before.
-    Replayed,
-}
-
 impl Sessions {
-    /// Ends what has ended at the provider, for all requests that begin from now on. A login that has
-    /// begun before now begins no session any more.
-    ///
-    /// A person may have very many sessions, and this takes the longer for it. Where it is dropped
-    /// before its end or fails, those that are left end when their use is noted.
-    ///
-    /// The same token once more, on whichever replica, ends nothing. The token is remembered last: one
-    /// that was cut off in the middle is good again, and one that comes twice at once does the same
-    /// twice.
+    /// Writes down what the provider says has ended. From now on a login that has begun before begins
+    /// no session any more, and sessions end when their use is noted. Answers whether the token is new:
+    /// the same once more, on whichever replica, is not heard.
     ///
     /// # Errors
-    /// When the store does not answer. Some may not have ended yet then.
-    pub(crate) async fn end_for_provider(
-        &self,
-        logout: &Logout,
-    ) -> Result<ProviderLogout, StoreError> {
-        let token = self.token_key(&logout.id);
-        if self.store.remembers(&token).await? {
-            return Ok(ProviderLogout::Replayed);
+    /// When the store does not answer. It may be written down then.
+    pub(crate) async fn hear_provider(&self, logout: &Logout) -> Result<bool, StoreError> {
+        if self.store.remembers(&self.token_key(&logout.id)).await? {
+            return Ok(false);
         }
         let now = SystemTime::now();
         let word = self.key_of_word(&logout.ended);
         self.store.hear(&word, milliseconds(now), seconds(now + HEARD_FOR)).await?;
+        Ok(true)
+    }
+
+    /// Ends what was heard to have ended, for all requests that begin from now on, and answers how
+    /// many sessions that were. A person may have very many, and this takes the longer for it.
+    ///
+    /// The token is remembered last: one that was cut off in the middle is good again, and one that
+    /// comes twice at once does the same twice.
+    ///
+    /// # Errors
+    /// When the store does not answer. Some may not have ended yet then.
+    pub(crate) async fn end_for_provider(&self, logout: &Logout) -> Result<usize, StoreError> {
         let ended = self.end_at_issuer(&logout.ended).await?;
-        self.store.remember(&token, seconds(logout.stale_at)).await?;
-        Ok(ProviderLogout::Done(ended))
+        self.store.remember(&self.token_key(&logout.id), seconds(logout.stale_at)).await?;
+        Ok(ended)
     }
 
     async fn end_at_issuer(&self, ended: &EndedAtIssuer) -> Result<usize, StoreError> {

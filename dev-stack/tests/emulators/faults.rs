@@ -35,9 +35,7 @@ impl Behind {
     }
 
     async fn put(&self, record: &str) -> Result<(), SdkError<PutItemError>> {
-        let put = self.client.put_item().table_name("records");
-        let put = put.item("Organization_ID", text("org_acme")).item("Record_ID", text(record));
-        put.send().await.map(|_| ())
+        put(&self.client, record).await
     }
 
     /// Whether the table holds it.
@@ -59,6 +57,12 @@ impl Behind {
         let end = stream.read_to_end(&mut answer).err();
         (answer, end.map(|error| error.kind()))
     }
+}
+
+async fn put(client: &Client, record: &str) -> Result<(), SdkError<PutItemError>> {
+    let put = client.put_item().table_name("records");
+    let put = put.item("Organization_ID", text("org_acme")).item("Record_ID", text(record));
+    put.send().await.map(|_| ())
 }
 
 fn client(url: &str) -> Client {
@@ -193,7 +197,8 @@ async fn a_cut_network_is_silent_on_connections_open_and_new_and_heals_for_new_o
     let open = behind.put("open").await.unwrap_err();
     let (bytes, end) = behind.exchange();
     behind.proxy.heal();
-    behind.put("healed").await.unwrap();
+    // The other client may keep a connection that it opened during the silence and did not need.
+    put(&client(&behind.proxy.url()), "healed").await.unwrap();
 
     assert!(matches!(open, SdkError::TimeoutError(_)), "{open:?}");
     assert_eq!((bytes.len(), end), (0, Some(ErrorKind::WouldBlock)), "no answer and no end");
