@@ -53,6 +53,6 @@ impl AuditService for Audit {
             }),
             events: page.items.into_iter().map(event_to_proto).collect(),
         };
-        Ok(turn.answer(list)?)
+        Ok(turn.answer(list).await?)
     }
 }

@@ -116,7 +116,7 @@ impl RecordsService for Records {
             }),
             records: page.items.into_iter().map(record_to_proto).collect(),
         };
-        Ok(turn.answer(list)?)
+        Ok(turn.answer(list).await?)
     }
 }
 

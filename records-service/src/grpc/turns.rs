@@ -6,11 +6,15 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
 use prost::Message;
 use service_kit::shares::{Share, Shares};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep},
+};
 use tonic::Response;
 
 use crate::error::{Error, LimitedBy};
@@ -22,10 +26,14 @@ const TURNS_OF_ONE: usize = TURNS / 2;
 /// An answer up to here needs no place of the large ones. It is as large as a single record may be, and
 /// of these there may be as many as calls.
 const SMALL_BYTES: usize = 128 * 1024;
-/// How many larger ones are kept until they are taken, and how many of one organization. Nobody waits
-/// for such a place: how long it takes to come free is for whoever has it to say.
+/// How many larger ones are kept until they are taken, and how many of one organization.
 const LARGE: usize = 32;
 const LARGE_OF_ONE: usize = LARGE / 2;
+/// How long a list that was read waits for such a place, with its turn: callers mostly take their
+/// answers in less, and what is refused was read in vain. Who does not take theirs holds up nobody for
+/// longer.
+const TAKEN_SOON: Duration = Duration::from_millis(250);
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The turns and the large answers of all lists of a process.
 pub(crate) struct Turns {
@@ -99,11 +107,17 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// `Limited` and `Full` where there is no place for it.
-    pub(super) fn answer<M: Message>(self, list: M) -> Result<Response<M>, Error> {
+    pub(super) async fn answer<M: Message>(self, list: M) -> Result<Response<M>, Error> {
         let is_large = list.encoded_len() > SMALL_BYTES;
         let mut answer = Response::new(list);
         if is_large {
-            let large = self.turns.keep_large(self.organization)?;
+            let read = Instant::now();
+            let large = loop {
+                match self.turns.keep_large(self.organization) {
+                    Err(_) if read.elapsed() < TAKEN_SOON => sleep(LOOK_AGAIN).await,
+                    kept => break kept?,
+                }
+            };
             answer.extensions_mut().insert(Arc::new(large));
         }
         Ok(answer)
