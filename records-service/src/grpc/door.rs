@@ -39,7 +39,7 @@ use super::{
     method::{Method, Methods},
     metrics::{CallLabels, LimitedLabels, Metrics},
     rates::{Counted, Rates},
-    turns::Large,
+    turns::Held,
     undecodable::name_undecodable,
 };
 use crate::{
@@ -178,7 +178,7 @@ pub(super) async fn admit(State(door): State<Arc<Door>>, request: Request, next:
         org.id = tracing::field::Empty
     );
     let mut answer = CURRENT.scope(trace, answered.instrument(lines)).await;
-    let large = answer.extensions_mut().remove::<Arc<Large>>();
+    let large = answer.extensions_mut().remove::<Arc<Held>>();
     // Whoever sees the place free finds the share and that of a large answer free as well.
     keep(answer, (share, large, place, connection.map(Patience::of)))
 }

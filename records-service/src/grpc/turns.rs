@@ -10,95 +10,61 @@ use std::{
 };
 
 use prost::Message;
-use service_kit::shares::{Share, Shares};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep},
+    time::{Instant, timeout_at},
 };
 use tonic::Response;
 
 use crate::error::{Error, LimitedBy};
 
-/// How many lists are read at a time, and how many of one organization. What is beyond waits in its
-/// order. The usual list is read in some milliseconds, so these are thousands a second.
+/// How many lists are read at a time, and half of them for one organization. What is beyond waits in
+/// its order. The usual list is read in some milliseconds, so these are thousands a second.
 const TURNS: usize = 24;
-const TURNS_OF_ONE: usize = TURNS / 2;
 /// An answer up to here needs no place of the large ones. It is as large as a single record may be, and
 /// of these there may be as many as calls.
 const SMALL_BYTES: usize = 128 * 1024;
-/// How many larger ones are kept until they are taken, and how many of one organization.
+/// How many larger ones are kept until they are taken, and half of them for one organization.
 const LARGE: usize = 32;
-const LARGE_OF_ONE: usize = LARGE / 2;
 /// How long a list that was read waits for such a place, with its turn: callers mostly take their
 /// answers in less, and what is refused was read in vain. Who does not take theirs holds up nobody for
 /// longer.
 const TAKEN_SOON: Duration = Duration::from_millis(250);
-const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
 /// The turns and the large answers of all lists of a process.
 pub(crate) struct Turns {
-    all: Arc<Semaphore>,
-    // Who has no turn and waits for none is left out when somebody new comes.
-    each: Mutex<HashMap<String, Weak<Semaphore>>>,
-    large: Arc<Semaphore>,
-    large_of_each: Arc<Shares<String>>,
+    reading: Places,
+    large: Places,
 }
 
 /// A list's turn to be read, until it is dropped.
 pub(super) struct Turn<'a> {
     turns: &'a Turns,
     organization: &'a str,
-    _own: OwnedSemaphorePermit,
-    _of_all: OwnedSemaphorePermit,
-}
-
-/// The place of a large answer, until it is dropped.
-pub(super) struct Large {
-    _share: Share<String>,
-    _place: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 impl Turns {
     /// All of them.
     #[must_use]
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            all: Arc::new(Semaphore::new(TURNS)),
-            each: Mutex::default(),
-            large: Arc::new(Semaphore::new(LARGE)),
-            large_of_each: Shares::of_at_most(LARGE_OF_ONE),
-        })
+        Arc::new(Self { reading: Places::new(TURNS), large: Places::new(LARGE) })
     }
 
-    /// The next turn of the organization of this id. Who waits behind others of the same organization
-    /// is in nobody else's way.
+    /// The next turn of the organization of this id.
     pub(super) async fn next<'a>(&'a self, organization: &'a str) -> Turn<'a> {
-        let own = taken(self.of(organization)).await;
-        let of_all = taken(Arc::clone(&self.all)).await;
-        Turn { turns: self, organization, _own: own, _of_all: of_all }
+        let own = taken(self.reading.of(organization)).await;
+        let of_all = taken(Arc::clone(&self.reading.all)).await;
+        Turn { turns: self, organization, _held: Held { _own: own, _of_all: of_all } }
     }
 
-    fn of(&self, organization: &str) -> Arc<Semaphore> {
-        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(own) = each.get(organization).and_then(Weak::upgrade) {
-            return own;
-        }
-        each.retain(|_, own| own.strong_count() > 0);
-        let own = Arc::new(Semaphore::new(TURNS_OF_ONE));
-        each.insert(organization.to_owned(), Arc::downgrade(&own));
-        own
+    async fn keep_large(&self, organization: &str) -> Result<Held, Error> {
+        let soon = Instant::now() + TAKEN_SOON;
+        let own = timeout_at(soon, taken(self.large.of(organization))).await;
+        let own = own.map_err(|_| Error::Limited(LimitedBy::Places))?;
+        let of_all = timeout_at(soon, taken(Arc::clone(&self.large.all))).await;
+        Ok(Held { _own: own, _of_all: of_all.map_err(|_| Error::Full)? })
     }
-
-    fn keep_large(&self, organization: &str) -> Result<Large, Error> {
-        let share = self.large_of_each.take(&organization.to_owned(), 1);
-        let share = share.ok_or(Error::Limited(LimitedBy::Places))?;
-        let place = Arc::clone(&self.large).try_acquire_owned().map_err(|_| Error::Full)?;
-        Ok(Large { _share: share, _place: place })
-    }
-}
-
-async fn taken(turns: Arc<Semaphore>) -> OwnedSemaphorePermit {
-    turns.acquire_owned().await.expect("nobody closes it")
 }
 
 impl Turn<'_> {
@@ -111,17 +77,47 @@ impl Turn<'_> {
         let is_large = list.encoded_len() > SMALL_BYTES;
         let mut answer = Response::new(list);
         if is_large {
-            let read = Instant::now();
-            let large = loop {
-                match self.turns.keep_large(self.organization) {
-                    Err(_) if read.elapsed() < TAKEN_SOON => sleep(LOOK_AGAIN).await,
-                    kept => break kept?,
-                }
-            };
-            answer.extensions_mut().insert(Arc::new(large));
+            let held = self.turns.keep_large(self.organization).await?;
+            answer.extensions_mut().insert(Arc::new(held));
         }
         Ok(answer)
     }
+}
+
+/// Places of which one organization has at most half. Who waits behind others of the same organization
+/// is in nobody else's way.
+struct Places {
+    all: Arc<Semaphore>,
+    of_one: usize,
+    // Who has no place and waits for none is left out when somebody new comes.
+    each: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// One of them, until it is dropped.
+pub(super) struct Held {
+    _own: OwnedSemaphorePermit,
+    _of_all: OwnedSemaphorePermit,
+}
+
+impl Places {
+    fn new(all: usize) -> Self {
+        Self { all: Arc::new(Semaphore::new(all)), of_one: all / 2, each: Mutex::default() }
+    }
+
+    fn of(&self, organization: &str) -> Arc<Semaphore> {
+        let mut each = self.each.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = each.get(organization).and_then(Weak::upgrade) {
+            return own;
+        }
+        each.retain(|_, own| own.strong_count() > 0);
+        let own = Arc::new(Semaphore::new(self.of_one));
+        each.insert(organization.to_owned(), Arc::downgrade(&own));
+        own
+    }
+}
+
+async fn taken(places: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    places.acquire_owned().await.expect("nobody closes it")
 }
 
 #[cfg(test)]
@@ -135,10 +131,10 @@ mod tests {
         let turns = Turns::new();
         let next = |organization| turns.next(organization).now_or_never();
 
-        let mut of_acme: Vec<_> = (0..TURNS_OF_ONE).map(|_| next("acme").unwrap()).collect();
+        let mut of_acme: Vec<_> = (0..TURNS / 2).map(|_| next("acme").unwrap()).collect();
         let mut waiting = Box::pin(turns.next("acme"));
         assert!(waiting.as_mut().now_or_never().is_none());
-        let of_globex: Vec<_> = (0..TURNS_OF_ONE).map(|_| next("globex").unwrap()).collect();
+        let of_globex: Vec<_> = (0..TURNS / 2).map(|_| next("globex").unwrap()).collect();
         assert!(next("initech").is_none(), "all are taken");
         of_acme.pop();
 
