@@ -73,8 +73,7 @@ pub(crate) async fn switch(
         }
     };
     let session = person.session();
-    let is_here = wish.organization.as_deref().is_some_and(|asked| is_in(session, asked));
-    if is_here && wish.invitation.is_none() && !wish.asks_password {
+    if is_here(session, &wish) == Some(true) && wish.invitation.is_none() && !wish.asks_password {
         return Ok(Redirect::to(wish.return_to.as_str()).into_response());
     }
     wish.instead_of = Some(session.person().organization_name.clone());
@@ -88,8 +87,7 @@ pub(crate) async fn switch(
 /// known as somebody else, whose password is asked for, or to log in once more where they are. Their
 /// session goes on until the new one begins.
 pub(super) fn begins_anew(session: &Session, wish: &LoginWish) -> bool {
-    let is_here = wish.organization.as_deref().map(|asked| is_in(session, asked));
-    let may = match is_here {
+    let may = match is_here(session, wish) {
         Some(true) => wish.asks_password || wish.renews,
         None => wish.asks_password,
         Some(false) => false,
@@ -100,8 +98,7 @@ pub(super) fn begins_anew(session: &Session, wish: &LoginWish) -> bool {
 /// What any other link does for somebody who is logged in: it leads on to where it points
 /// in their own organization, and asks them before it leads to another. Nobody is moved by a link.
 pub(super) fn follow(site: &Site, session: &Session, wish: LoginWish) -> Result<Response, Error> {
-    let is_here = wish.organization.as_deref().map(|asked| is_in(session, asked));
-    let reason = match (&wish.invitation, is_here) {
+    let reason = match (&wish.invitation, is_here(session, &wish)) {
         (None, None | Some(true)) => {
             return Ok(Redirect::to(wish.return_to.as_str()).into_response());
         }
@@ -112,9 +109,13 @@ pub(super) fn follow(site: &Site, session: &Session, wish: LoginWish) -> Result<
     Ok(site.show(session, &page(session, wish, reason))?.into_response())
 }
 
-fn is_in(session: &Session, asked: &str) -> bool {
+/// Whether a wish is for the organization of this session, where it names one.
+fn is_here(session: &Session, wish: &LoginWish) -> Option<bool> {
     let person = session.person();
-    oidc::is_meant(asked, &person.organization_id, Some(&person.organization_name))
+    let is_meant = |asked: &str| {
+        oidc::is_meant(asked, &person.organization_id, Some(&person.organization_name))
+    };
+    wish.organization.as_deref().map(is_meant)
 }
 
 fn page(session: &Session, wish: LoginWish, reason: SwitchReason) -> Switch {
