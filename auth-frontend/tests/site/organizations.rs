@@ -1,14 +1,34 @@
 //! From one organization to another: by the top bar, by a link, by an invitation, and never without
 //! being asked.
 
+use std::collections::BTreeMap;
+
 use dev_stack::{Service, samples};
 use reqwest::Method;
 
-use crate::{app::TestApp, browser::Page};
+use crate::{
+    app::TestApp,
+    browser::{Browser, Page},
+};
 
 fn assert_lands(page: &Page, path: &str, organization: &str) {
     assert_eq!((page.status, page.path()), (200, path), "{}", page.html);
     page.assert_shows(&format!("Organization: </span><bdi>{organization}</bdi>"));
+}
+
+/// Switches by the form of this page, as somebody whose password is asked for. Answers what the
+/// provider was asked, and where it ended.
+async fn switched_by_password(
+    browser: &mut Browser,
+    page: &Page,
+    username: &str,
+) -> (BTreeMap<String, String>, Page) {
+    let form = page.hidden_inputs("/auth/switch");
+    let begun = browser.post_form("/auth/switch", &form).await;
+    let asked = begun.location_query();
+    let password = browser.follow(begun).await;
+    let accepted = browser.fill_in_password(&password, username).await;
+    (asked, browser.follow(accepted).await)
 }
 
 #[tokio::test]
@@ -208,12 +228,7 @@ async fn an_invitation_to_another_organization_asks_first_and_then_makes_a_membe
 
     let page = ada.get(&link).await;
     page.assert_shows("This invitation leads to another organization");
-    let form = page.hidden_inputs("/auth/switch");
-    let begun = ada.post_form("/auth/switch", &form).await;
-    let asked = begun.location_query();
-    let password = ada.follow(begun).await;
-    let accepted = ada.fill_in_password(&password, "acme-admin").await;
-    let landed = ada.follow(accepted).await;
+    let (asked, landed) = switched_by_password(&mut ada, &page, "acme-admin").await;
 
     assert!(asked.contains_key("invitation") && asked["organization"] == samples::GLOBEX);
     assert!(!asked.contains_key("organization_name"));
@@ -229,12 +244,7 @@ async fn an_invitation_to_the_same_organization_may_be_for_another_account() {
     let page = ada.get(&link).await;
     page.assert_shows("You are in <bdi>acme</bdi> already");
     assert_eq!(page.link("Go on as <bdi>Ada Admin"), "/home");
-    let form = page.hidden_inputs("/auth/switch");
-    let begun = ada.post_form("/auth/switch", &form).await;
-    let asked = begun.location_query();
-    let password = ada.follow(begun).await;
-    let accepted = ada.fill_in_password(&password, "newcomer").await;
-    let landed = ada.follow(accepted).await;
+    let (asked, landed) = switched_by_password(&mut ada, &page, "newcomer").await;
 
     assert_eq!(asked["prompt"], "login", "the provider knows the first account");
     assert_lands(&landed, "/home", "acme");
@@ -249,12 +259,7 @@ async fn who_uses_another_account_is_asked_for_its_password_after_the_switch_pag
     browser.log_in_again("acme", "").await;
 
     let page = browser.open(&stranger.link("Use another account")).await;
-    let form = page.hidden_inputs("/auth/switch");
-    let begun = browser.post_form("/auth/switch", &form).await;
-    let asked = begun.location_query();
-    let password = browser.follow(begun).await;
-    let accepted = browser.fill_in_password(&password, "globex-admin").await;
-    let landed = browser.follow(accepted).await;
+    let (asked, landed) = switched_by_password(&mut browser, &page, "globex-admin").await;
 
     page.assert_shows("Switch to <bdi>globex</bdi>?");
     assert_eq!((&*asked["prompt"], &*asked["organization"]), ("login", "globex"));
