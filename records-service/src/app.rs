@@ -81,7 +81,7 @@ impl App {
         let rates = Rates::new(config.caller_rate, config.organization_rate);
         let door = Door::new(verifier, config.max_in_flight, rates, &mut registry);
         let page_tokens = Arc::new(PageTokens::new(&config.page_token_secrets));
-        let turns = Turns::new();
+        let turns = Turns::new(&mut registry);
         let tokens = Arc::clone(&page_tokens);
         let records = Records::new(store.clone(), outgoing, tokens, Arc::clone(&turns));
         let audit = Audit::new(store.clone(), page_tokens, turns);

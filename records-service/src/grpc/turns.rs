@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
+use prometheus_client::{metrics::histogram::Histogram, registry::Registry};
 use prost::Message;
+use service_kit::metrics::durations;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
@@ -35,6 +37,7 @@ const TAKEN_SOON: Duration = Duration::from_millis(250);
 pub(crate) struct Turns {
     reading: Places,
     large: Places,
+    waits: Histogram,
 }
 
 /// A list's turn to be read, until it is dropped.
@@ -45,14 +48,18 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turns {
-    /// All of them.
+    /// All of them. How long is waited for them is shown in `registry`.
     #[must_use]
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { reading: Places::new(TURNS), large: Places::new(LARGE) })
+    pub(crate) fn new(registry: &mut Registry) -> Arc<Self> {
+        let waits = durations();
+        let help = "How long lists waited for their turn to be read";
+        registry.register("grpc_server_list_wait_seconds", help, waits.clone());
+        Arc::new(Self { reading: Places::new(TURNS), large: Places::new(LARGE), waits })
     }
 
     /// The next turn of the organization of this id.
     pub(super) async fn next<'a>(&'a self, organization: &'a str) -> Turn<'a> {
+        let _wait = Wait { began: Instant::now(), waits: &self.waits };
         let own = taken(self.reading.of(organization)).await;
         let of_all = taken(Arc::clone(&self.reading.all)).await;
         Turn { turns: self, organization, _held: Held { _own: own, _of_all: of_all } }
@@ -64,6 +71,18 @@ impl Turns {
         let own = own.map_err(|_| Error::Limited(LimitedBy::Places))?;
         let of_all = timeout_at(soon, taken(Arc::clone(&self.large.all))).await;
         Ok(Held { _own: own, _of_all: of_all.map_err(|_| Error::Full)? })
+    }
+}
+
+/// A wait for a turn. One that is given up at its deadline was as long as that.
+struct Wait<'a> {
+    began: Instant,
+    waits: &'a Histogram,
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        self.waits.observe(self.began.elapsed().as_secs_f64());
     }
 }
 
@@ -123,12 +142,15 @@ async fn taken(places: Arc<Semaphore>) -> OwnedSemaphorePermit {
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
+    use prometheus_client::encoding::text::encode;
+    use service_kit::metrics;
 
     use super::*;
 
     #[tokio::test]
     async fn who_waits_behind_their_own_organization_is_in_nobody_elses_way() {
-        let turns = Turns::new();
+        let mut registry = metrics::registry("serve");
+        let turns = Turns::new(&mut registry);
         let next = |organization| turns.next(organization).now_or_never();
 
         let mut of_acme: Vec<_> = (0..TURNS / 2).map(|_| next("acme").unwrap()).collect();
@@ -141,5 +163,10 @@ mod tests {
         assert!(waiting.now_or_never().is_some());
         drop(of_globex);
         assert!(next("initech").is_some());
+        // Those that were let in at once, those that gave up, and the one that waited.
+        let mut shown = String::new();
+        encode(&mut shown, &registry).unwrap();
+        let waits = TURNS + 3;
+        assert!(shown.contains(&format!("grpc_server_list_wait_seconds_count {waits}")), "{shown}");
     }
 }
