@@ -146,13 +146,14 @@ async fn a_service_that_never_becomes_ready_is_named_with_what_was_seen() {
     let mut options = StackOptions::for_test().unwrap();
     let elsewhere = format!("127.0.0.1:{}", dev_stack::free_port().unwrap());
     options.variables.push((Service::Audit, "OPS_ADDRESS".to_owned(), elsewhere));
-    options.patience = Duration::from_secs(3);
+    // The others, which are waited for first, must have started by then.
+    options.patience = Duration::from_secs(10);
 
     let error = Stack::start(options).await.err().unwrap();
 
     let text = error.to_string();
     assert!(matches!(error, Error::NotReady { .. }), "{text}");
-    assert!(text.contains("records-audit is not ready after 3 s"), "{text}");
+    assert!(text.contains("records-audit is not ready after 10 s"), "{text}");
     assert!(text.contains("listening"), "{text}");
 }
 
