@@ -7,7 +7,7 @@ use std::{
 
 use dev_stack::{Service, Stack, StackOptions, samples};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::{
     browser::Browser,
@@ -15,12 +15,32 @@ use crate::{
 };
 
 const TITLE: &str = "A title that nobody else reads";
+/// So long a failure to export is not logged again.
+const QUIET: Duration = Duration::from_mins(1);
+const METHOD: &str = "records.v1.RecordsService/CreateRecord";
+/// A record's way from the page to the trail.
+const STEPS: [(SpanKind, &str); 7] = [
+    (SpanKind::Server, "POST /records"),
+    (SpanKind::Client, METHOD),
+    (SpanKind::Server, METHOD),
+    (SpanKind::Client, "DynamoDB.TransactWriteItems"),
+    (SpanKind::Producer, "audit event send"),
+    (SpanKind::Consumer, "audit event process"),
+    (SpanKind::Client, "DynamoDB.PutItem"),
+];
 
 /// A system that sends its traces there.
 async fn tracing_to(url: impl Fn(Service) -> String) -> Stack {
     let mut options = StackOptions::for_test().unwrap();
     collector::export_to(&mut options, url);
     Stack::start(options).await.unwrap()
+}
+
+/// How often each step is in a trace.
+fn steps_in(trace: &[Span]) -> [usize; STEPS.len()] {
+    STEPS.map(|(kind, name)| {
+        trace.iter().filter(|span| span.kind == kind && span.name == name).count()
+    })
 }
 
 /// The one span of this kind and name, whose parent is this one.
@@ -37,26 +57,27 @@ async fn a_record_is_one_trace_from_the_page_to_the_trail() {
     let collector = Collector::start().await;
     let stack = tracing_to(|_| collector.url.clone()).await;
     let ada = Browser::logged_in(stack.app_url(), "acme-admin", "acme").await;
-    let form = ada.record_form(TITLE).await;
 
-    assert_eq!(ada.post("/records", &form).await.status, 303);
+    let (mut trace, mut seen) = (Vec::new(), Vec::new());
+    // On a busy machine a step that takes too long is done twice, and then another record is looked
+    // at.
+    for _ in 0..5 {
+        let form = ada.record_form(TITLE).await;
+        assert_eq!(ada.post("/records", &form).await.status, 303);
+        let is_new = |span: &Span| span.name == "POST /records" && !seen.contains(&span.trace_id);
+        trace = collector.trace_with(is_new, |trace| !steps_in(trace).contains(&0)).await;
+        if steps_in(&trace) == [1; STEPS.len()] {
+            break;
+        }
+        seen.push(trace[0].trace_id.clone());
+    }
 
-    let method = "records.v1.RecordsService/CreateRecord";
-    let is_whole = |trace: &[Span]| {
-        let there = |name: &str, count| trace.iter().filter(|it| it.name == name).count() == count;
-        there("POST /records", 1)
-            && there(method, 2)
-            && there("DynamoDB.TransactWriteItems", 1)
-            && there("audit event send", 1)
-            && there("audit event process", 1)
-            && there("DynamoDB.PutItem", 1)
-    };
-    let trace = collector.trace_with(|span| span.name == "POST /records", is_whole).await;
+    assert_eq!(steps_in(&trace), [1; STEPS.len()], "{trace:#?}");
     let page = trace.iter().find(|span| span.name == "POST /records").unwrap();
     assert_eq!((page.kind, page.parent_id.as_str()), (SpanKind::Server, ""));
     child(&trace, page, SpanKind::Client, "DynamoDB.GetItem");
-    let call = child(&trace, page, SpanKind::Client, method);
-    let answer = child(&trace, call, SpanKind::Server, method);
+    let call = child(&trace, page, SpanKind::Client, METHOD);
+    let answer = child(&trace, call, SpanKind::Server, METHOD);
     let commit = child(&trace, answer, SpanKind::Client, "DynamoDB.TransactWriteItems");
     let sending = child(&trace, answer, SpanKind::Producer, "audit event send");
     let storing = child(&trace, answer, SpanKind::Consumer, "audit event process");
@@ -94,9 +115,11 @@ async fn without_a_collector_pages_answer_and_nothing_waits_for_it_at_the_end() 
     // One that takes everything and answers nothing, and one that is not there.
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let silent_url = format!("http://{}", silent.local_addr().unwrap());
-    let gone = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    // Its port stays taken, so that nobody else comes to listen there.
+    let gone = TcpSocket::new_v4().unwrap();
+    gone.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
     let gone_url = format!("http://{}", gone.local_addr().unwrap());
-    drop(gone);
+    let started = Instant::now();
     let stack = tracing_to(|service| match service {
         Service::Frontend | Service::Audit => silent_url.clone(),
         Service::Records => gone_url.clone(),
@@ -117,5 +140,10 @@ async fn without_a_collector_pages_answer_and_nothing_waits_for_it_at_the_end() 
     }
     let failures = stack.logs(Service::Records);
     let failures = failures.iter().filter(|line| line.contains("cannot export traces"));
-    assert_eq!(failures.count(), 1, "a failure is logged, and not again and again");
+    let (failures, took) = (failures.count() as u64, started.elapsed());
+    let most = 1 + took.as_secs() / QUIET.as_secs();
+    assert!(
+        (1..=most).contains(&failures),
+        "a failure is logged, and not again and again: {failures} times in {took:?}"
+    );
 }
