@@ -38,21 +38,25 @@ pub(crate) struct Ready(watch::Receiver<Vec<String>>);
 pub(crate) struct Background(JoinSet<()>);
 
 impl Background {
-    /// Looks after these replicas.
+    /// Looks after these replicas. Who only takes too long to answer stays what they were: this is
+    /// to tell who leaves, not who is slow.
     pub(crate) fn probe(&mut self, stack: &Stack, replicas: &[Replica]) -> Ready {
         let known: Vec<_> = replicas
             .iter()
             .map(|replica| (format!("{}/readyz", stack.ops_url(*replica)), stack.url(*replica)))
             .collect();
-        let all = known.iter().map(|(_, url)| url.clone()).collect();
+        let all: Vec<_> = known.iter().map(|(_, url)| url.clone()).collect();
         let (announce, ready) = watch::channel(all);
         let http = http().timeout(PROBE_TIMEOUT).build().unwrap();
         self.0.spawn(async move {
             loop {
                 let mut ready = Vec::new();
                 for (probe, url) in &known {
-                    let answer = http.get(probe).send().await;
-                    if answer.is_ok_and(|answer| answer.status().is_success()) {
+                    let is_ready = match http.get(probe).send().await {
+                        Ok(answer) => answer.status().is_success(),
+                        Err(error) => error.is_timeout() && announce.borrow().contains(url),
+                    };
+                    if is_ready {
                         ready.push(url.clone());
                     }
                 }
@@ -125,6 +129,11 @@ impl Background {
 }
 
 impl Ready {
+    /// Waits until so many replicas are seen to be ready.
+    pub(crate) async fn until(&self, count: usize) {
+        self.0.clone().wait_for(|ready| ready.len() == count).await.unwrap();
+    }
+
     fn next(&self, turn: usize) -> Option<String> {
         let ready = self.0.borrow();
         (!ready.is_empty()).then(|| ready[turn % ready.len()].clone())

@@ -27,18 +27,19 @@ async fn a_rolling_restart_under_load_fails_no_request_and_loses_no_record() {
     options.frontend_replicas = FRONTENDS;
     options.emulators.app_url = Some(app_url.clone());
     for service in [Service::Records, Service::Frontend] {
-        options.variables.push((service, "SHUTDOWN_PAUSE_SECONDS".to_owned(), "1".to_owned()));
+        // Whoever probes may be late on a busy machine, and must have seen them leave by then.
+        options.variables.push((service, "SHUTDOWN_PAUSE_SECONDS".to_owned(), "4".to_owned()));
     }
     let stack = Stack::start(options).await.unwrap();
     let frontends: Vec<_> = (0..FRONTENDS).map(|n| Service::Frontend.replica(n)).collect();
     let records: Vec<_> = (0..RECORDS).map(|n| Service::Records.replica(n)).collect();
     let mut background = Background::default();
-    let ready = background.probe(&stack, &frontends);
-    background.balance_requests(listener, ready);
-    let ready = background.probe(&stack, &records);
-    let service_url = background.balance_connections(ready.clone()).await;
+    let ready_frontends = background.probe(&stack, &frontends);
+    background.balance_requests(listener, ready_frontends.clone());
+    let ready_records = background.probe(&stack, &records);
+    let service_url = background.balance_connections(ready_records.clone()).await;
     let by_service = Caller::of_acme(&stack, service_url);
-    let by_watching = Caller::over(&stack, background.balanced_channel(ready));
+    let by_watching = Caller::over(&stack, background.balanced_channel(ready_records.clone()));
     let mut load = Load::none();
     load.add_people(&app_url, 3).await;
     load.add_callers("one connection", &by_service, 2);
@@ -49,6 +50,8 @@ async fn a_rolling_restart_under_load_fails_no_request_and_loses_no_record() {
     let workers = [Service::Audit.replica(0); 3];
     for replica in records.into_iter().chain(frontends).chain(workers) {
         stack.restart(replica, &[]).await.unwrap();
+        ready_records.until(RECORDS).await;
+        ready_frontends.until(FRONTENDS).await;
         load.go_on_for(20).await;
     }
     load.go_on_for(100).await;
