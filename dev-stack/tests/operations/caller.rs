@@ -21,6 +21,8 @@ use tonic::{
 
 /// What these tests ask for where they ask for a deadline.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
+/// What they give a call that must be answered, however busy the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 const PAGE: i32 = 100;
 
 /// A client of one organization.
@@ -29,6 +31,7 @@ pub(crate) struct Caller {
     records: RecordsServiceClient<Channel>,
     audit: AuditServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
+    deadline: Duration,
     repeats: bool,
 }
 
@@ -56,8 +59,14 @@ impl Caller {
             records: RecordsServiceClient::new(channel.clone()),
             audit: AuditServiceClient::new(channel).max_decoding_message_size(8 * 1024 * 1024),
             authorization: authorization(stack, "acme-admin", samples::ACME),
+            deadline: DEADLINE,
             repeats: false,
         }
+    }
+
+    /// The same with another deadline.
+    pub(crate) fn within(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
     }
 
     /// Somebody of `globex` who may do the same, over the same connection.
@@ -97,7 +106,8 @@ impl Caller {
     pub(crate) async fn titles(&self) -> BTreeMap<String, usize> {
         let (mut titles, mut page_token) = (BTreeMap::new(), String::new());
         loop {
-            let request = self.request(ListRecordsRequest { page_size: PAGE, page_token });
+            let request = ListRecordsRequest { page_size: PAGE, page_token };
+            let request = self.request(request, PATIENCE);
             let answer = self.records.clone().list_records(request).await.unwrap().into_inner();
             for record in answer.records {
                 *titles.entry(title_of(&record)).or_default() += 1;
@@ -113,7 +123,8 @@ impl Caller {
     async fn trail(&self) -> BTreeMap<String, usize> {
         let (mut titles, mut page_token) = (BTreeMap::new(), String::new());
         loop {
-            let request = self.request(ListAuditEventsRequest { page_size: PAGE, page_token });
+            let request = ListAuditEventsRequest { page_size: PAGE, page_token };
+            let request = self.request(request, PATIENCE);
             let answer = self.audit.clone().list_audit_events(request).await.unwrap().into_inner();
             for event in answer.events {
                 *titles.entry(title_in(&event)).or_default() += 1;
@@ -147,16 +158,16 @@ impl Caller {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let started = Instant::now();
-        let mut result = call(self.request(message.clone())).await;
+        let mut result = call(self.request(message.clone(), self.deadline)).await;
         if self.repeats && result.as_ref().is_err_and(is_of_the_connection) {
-            result = call(self.request(message)).await;
+            result = call(self.request(message, self.deadline)).await;
         }
         Outcome { result: result.map(Response::into_inner), took: started.elapsed() }
     }
 
-    fn request<M>(&self, message: M) -> Request<M> {
+    fn request<M>(&self, message: M, deadline: Duration) -> Request<M> {
         let mut request = Request::new(message);
-        request.set_timeout(DEADLINE);
+        request.set_timeout(deadline);
         request.metadata_mut().insert("authorization", self.authorization.clone());
         request
     }

@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::{
     browser::{Browser, Form, Page},
-    caller::{Caller, DEADLINE, Outcome, is_of_the_timer, title_of},
+    caller::{Caller, DEADLINE, Outcome, PATIENCE, is_of_the_timer, title_of},
     outbox,
 };
 
-/// What a busy machine may add to a deadline.
-pub(crate) const SLACK: Duration = Duration::from_millis(1500);
+/// What a busy machine may add to a deadline. What hangs takes longer.
+pub(crate) const SLACK: Duration = Duration::from_secs(6);
 /// The longest that a page may take.
 const PAGE_DEADLINE: Duration = Duration::from_secs(6);
 /// How soon after a fault everything works again.
@@ -92,6 +92,24 @@ impl Scene {
     /// One fault: what happens while it lasts, and after it.
     async fn survive(&mut self, name: &str, fault: Fault) {
         self.survive_as(name, |proxy| proxy.inject(fault)).await;
+    }
+
+    /// One fault of which nobody notices anything. A stall of the machine may hold a call up for as
+    /// long as a wait for what is broken would, but not time after time.
+    async fn survive_unnoticed(&mut self, name: &str, inject: impl Fn(&FaultProxy)) {
+        let hasty = self.caller.clone();
+        self.caller = hasty.clone().within(PATIENCE);
+        let mut slowest = DEADLINE;
+        for time in 1..=3 {
+            let asked = self.survive_as(&format!("{name}, time {time}"), &inject).await;
+            asked.assert_all_well();
+            slowest = asked.slowest_call();
+            if slowest < DEADLINE {
+                break;
+            }
+        }
+        assert!(slowest < DEADLINE, "{:?}, {name}: a call took {slowest:?}", self.place);
+        self.caller = hasty;
     }
 
     async fn survive_as(&mut self, name: &str, inject: impl FnOnce(&FaultProxy)) -> Asked {
@@ -205,6 +223,11 @@ impl Asked {
         assert_eq!((self.page.status, self.saved.status), (200, 303));
     }
 
+    fn slowest_call(&self) -> Duration {
+        let creates = self.creates.iter().map(|(_, _, outcome)| outcome.took);
+        creates.fold(self.list.took, Duration::max)
+    }
+
     fn summary(&self) -> String {
         let calls = self.creates.iter().map(|(_, _, outcome)| match &outcome.result {
             Ok(_) => format!("made in {:?}", outcome.took),
@@ -277,7 +300,7 @@ async fn faults_between_the_frontend_and_records_service() {
 async fn faults_between_records_service_and_its_tables() {
     let mut scene = Scene::set(Place::RecordsTables).await;
 
-    scene.survive_as("slow", |proxy| proxy.inject(slow())).await.assert_all_well();
+    scene.survive_unnoticed("slow", |proxy| proxy.inject(slow())).await;
     for (name, fault) in broken_networks().into_iter().chain(broken_servers()) {
         scene.survive(name, fault).await;
     }
@@ -285,11 +308,11 @@ async fn faults_between_records_service_and_its_tables() {
     let conflict = Fault::transaction_canceled(&["None", "TransactionConflict", "None"]);
     scene.survive_as("conflicts", |proxy| proxy.inject_for("TransactWriteItems", conflict)).await;
     let lost = Fault::CutAnswer { after: 0, reset: true };
-    let commits = scene
-        .survive_as("lost commits", |proxy| proxy.inject_for("TransactWriteItems", lost))
+    scene
+        .survive_unnoticed("lost commits", |proxy| {
+            proxy.inject_for("TransactWriteItems", lost.clone());
+        })
         .await;
-
-    commits.assert_all_well();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -298,7 +321,7 @@ async fn faults_between_records_service_and_the_queue_are_noticed_by_nobody() {
 
     let throttled = ("throttled", Fault::sqs_throttle());
     for (name, fault) in broken_networks().into_iter().chain(broken_servers()).chain([throttled]) {
-        scene.survive_as(name, |proxy| proxy.inject(fault)).await.assert_all_well();
+        scene.survive_unnoticed(name, |proxy| proxy.inject(fault.clone())).await;
     }
 }
 
@@ -308,7 +331,7 @@ async fn faults_between_the_worker_and_the_trail_are_noticed_by_nobody() {
 
     let throttled = ("throttled", Fault::dynamodb_throttle());
     for (name, fault) in broken_networks().into_iter().chain(broken_servers()).chain([throttled]) {
-        scene.survive_as(name, |proxy| proxy.inject(fault)).await.assert_all_well();
+        scene.survive_unnoticed(name, |proxy| proxy.inject(fault.clone())).await;
     }
 }
 
@@ -316,7 +339,7 @@ async fn faults_between_the_worker_and_the_trail_are_noticed_by_nobody() {
 async fn faults_between_the_frontend_and_its_sessions_log_nobody_out() {
     let mut scene = Scene::set(Place::Sessions).await;
 
-    scene.survive_as("slow", |proxy| proxy.inject(slow())).await.assert_all_well();
+    scene.survive_unnoticed("slow", |proxy| proxy.inject(slow())).await;
     for (name, fault) in broken_networks().into_iter().chain(broken_servers()) {
         scene.survive(name, fault).await;
     }
@@ -328,6 +351,6 @@ async fn faults_between_the_services_and_auth0_are_noticed_only_by_those_who_log
     let mut scene = Scene::set(Place::Auth0).await;
 
     for (name, fault) in broken_networks().into_iter().chain(broken_servers()) {
-        scene.survive_as(name, |proxy| proxy.inject(fault)).await.assert_all_well();
+        scene.survive_unnoticed(name, |proxy| proxy.inject(fault.clone())).await;
     }
 }

