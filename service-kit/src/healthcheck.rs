@@ -70,6 +70,8 @@ fn ask(address: SocketAddr) -> io::Result<String> {
 mod tests {
     use std::net::TcpListener;
 
+    use tokio::net::TcpSocket;
+
     use crate::{
         metrics,
         ops::{OpsPort, Readiness},
@@ -86,7 +88,10 @@ mod tests {
         let address = ops.address().unwrap();
         let stopped = CancellationToken::new();
         let served = tokio::spawn(ops.run(stopped.clone()));
-        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+        // It keeps the port from others, and never listens.
+        let mute = TcpSocket::new_v4().unwrap();
+        mute.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+        let nobody = mute.local_addr().unwrap();
         let ask = |first: SocketAddr, otherwise: Option<SocketAddr>| async move {
             tokio::task::spawn_blocking(move || run(first, otherwise)).await.unwrap()
         };

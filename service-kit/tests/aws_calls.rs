@@ -16,7 +16,7 @@ use axum::{Router, http::StatusCode};
 use prometheus_client::{encoding::text, registry::Registry};
 use service_kit::aws::CallMetrics;
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Mutex, Notify},
 };
 
@@ -129,7 +129,10 @@ async fn no_answer_is_a_timeout() {
 
 #[tokio::test]
 async fn nobody_at_the_address_is_a_failure() {
-    let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // It keeps the port from others, and never listens.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let (client, registry) = client(address, LONG);
 
     get(&client).await;

@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
+use tokio::sync::Semaphore;
+
 use super::*;
 
 /// A publisher that can be down, and a clock that stands still between steps.
@@ -151,12 +153,19 @@ async fn many_callers_wait_for_one_fetch() {
 
 #[tokio::test]
 async fn a_caller_who_gives_up_neither_ends_nor_repeats_a_fetch() {
-    let (refreshed, fetches) = counter();
+    let (fetches, answers) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+    let (count, answered) = (Arc::clone(&fetches), Arc::clone(&answers));
+    let refreshed = Refreshed::new("held", FetchMetrics::default(), move || {
+        let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+        let answered = Arc::clone(&answered);
+        async move { answered.acquire().await.ok().map(|_| number) }
+    });
 
     for _ in 0..5 {
         let hasty = tokio::time::timeout(Duration::from_millis(5), refreshed.get()).await;
         assert!(hasty.is_err());
     }
+    answers.add_permits(1);
 
     assert_eq!(*refreshed.get().await.unwrap(), 1);
     assert_eq!(fetches.load(Ordering::SeqCst), 1);
