@@ -146,8 +146,9 @@ impl Connections {
                     Some(Opened::Tls(stream)) => carrier.carry(TokioIo::new(stream)).await,
                     None => {}
                 }
-                open.dec();
+                // Whoever sees fewer open finds a place.
                 drop(place);
+                open.dec();
             });
         };
         let mut stopping = pin!(stopping);
@@ -183,6 +184,8 @@ async fn open_before(
         sleep(LAST_OPEN_WITHIN).await;
     };
     tokio::select! {
+        // Where this process is late itself, who has spoken in time is heard.
+        biased;
         opened = timeout(OPEN_WITHIN, opening.open(stream)) => opened.ok().flatten(),
         () = no_more => None,
     }

@@ -103,23 +103,28 @@ impl Door {
     }
 }
 
-/// The place of a call among those in flight.
+/// The place of a call among those in flight. Whoever sees fewer in flight finds it free: fields are
+/// dropped in their order.
 struct Place {
-    in_flight: Gauge,
     _permit: OwnedSemaphorePermit,
+    _counted: InFlight,
 }
+
+/// One of those in flight.
+struct InFlight(Gauge);
 
 impl Place {
     fn take(door: &Door) -> Option<Self> {
         let permit = Arc::clone(&door.room).try_acquire_owned().ok()?;
         door.metrics.in_flight.inc();
-        Some(Self { in_flight: door.metrics.in_flight.clone(), _permit: permit })
+        let counted = InFlight(door.metrics.in_flight.clone());
+        Some(Self { _permit: permit, _counted: counted })
     }
 }
 
-impl Drop for Place {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.in_flight.dec();
+        self.0.dec();
     }
 }
 
