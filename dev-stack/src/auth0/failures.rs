@@ -14,6 +14,9 @@ use serde_json::json;
 
 use super::tenant::Tenant;
 
+/// How often is looked whether what is held may go on.
+const HOLD_INTERVAL: Duration = Duration::from_millis(10);
+
 /// An endpoint that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -42,6 +45,8 @@ pub enum FailureMode {
     IdToken(String),
     /// It does its work after this time.
     Delay(Duration),
+    /// It does its work when this failure has ended, by recovery or by another one.
+    Hold,
     /// It answers with this OAuth error: the authorize endpoint by sending the browser back, every
     /// other one with status 403 and a JSON body.
     OAuthError {
@@ -82,6 +87,12 @@ pub(super) async fn interfere(
         None | Some(FailureMode::IdToken(_)) => next.run(request).await,
         Some(FailureMode::Delay(time)) => {
             tokio::time::sleep(time).await;
+            next.run(request).await
+        }
+        Some(FailureMode::Hold) => {
+            while tenant.failure(endpoint) == Some(FailureMode::Hold) {
+                tokio::time::sleep(HOLD_INTERVAL).await;
+            }
             next.run(request).await
         }
         Some(FailureMode::Status(status)) => {

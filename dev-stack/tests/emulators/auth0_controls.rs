@@ -1,6 +1,9 @@
 //! What a test or a developer does to the provider: keys, failures, members, lifetimes.
 
-use std::time::{Duration, Instant};
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
 
 use dev_stack::{
     auth0::{Endpoint, FailureMode},
@@ -64,6 +67,19 @@ async fn every_endpoint_can_fail_and_recover() {
     let started = Instant::now();
     assert_eq!(status(&jwks).await, StatusCode::OK);
     assert!(started.elapsed() >= Duration::from_millis(200));
+    auth0.fail(Endpoint::Jwks, FailureMode::Hold);
+    let mut held = pin!(status(&jwks));
+    let asked = async {
+        while auth0.requests(Endpoint::Jwks) < 3 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    tokio::select! {
+        answer = &mut held => panic!("{answer} was not held"),
+        () = asked => auth0.recover(),
+    }
+    assert_eq!(held.await, StatusCode::OK);
     let denied = |error: &str| FailureMode::OAuthError {
         error: error.to_owned(),
         description: "on demand".to_owned(),

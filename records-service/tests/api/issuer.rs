@@ -13,13 +13,16 @@ use dev_stack::{
     auth0::{Endpoint, FailureMode},
 };
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use records_proto::v1::{self as pb, records_service_client::RecordsServiceClient};
+use records_proto::v1 as pb;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tonic::{Code, Request};
+use tonic::Code;
 use tonic_types::StatusExt;
 
-use crate::app::{TestApp, reason};
+use crate::{
+    app::{TestApp, reason},
+    wire::{LIST_RECORDS, Wire, framed},
+};
 
 /// A token like no other, which the service cannot remember.
 fn fresh_token(app: &TestApp, number: usize) -> String {
@@ -71,7 +74,8 @@ async fn a_flood_of_unknown_keys_is_one_fetch_and_keeps_nobody_else_out() {
     const ROOM: usize = 48;
     let app = TestApp::start_with(&[("MAX_IN_FLIGHT", &ROOM.to_string())]).await;
     app.user("acme-admin", "acme").list(1, "").await.unwrap();
-    app.auth0.fail(Endpoint::Jwks, FailureMode::Delay(Duration::from_secs(2)));
+    let known: Vec<_> = (0..20).map(|number| fresh_token(&app, number)).collect();
+    app.auth0.fail(Endpoint::Jwks, FailureMode::Hold);
 
     // As many as there are places, while the issuer takes its time.
     let mut flood: FuturesUnordered<_> = (0..ROOM)
@@ -82,9 +86,10 @@ async fn a_flood_of_unknown_keys_is_one_fetch_and_keeps_nobody_else_out() {
         .collect();
     let sent_away = flood.next().await.unwrap();
     assert_eq!(sent_away, Code::Unavailable);
-    for number in 0..20 {
-        app.with_token(&fresh_token(&app, number)).list(1, "").await.unwrap();
+    for token in known {
+        app.with_token(&token).list(1, "").await.unwrap();
     }
+    app.auth0.recover();
     let codes: Vec<_> = flood.collect().await;
 
     let refused = codes.iter().filter(|code| **code == Code::Unauthenticated).count();
@@ -95,7 +100,6 @@ async fn a_flood_of_unknown_keys_is_one_fetch_and_keeps_nobody_else_out() {
                 .all(|code| { matches!(code, Code::Unauthenticated | Code::Unavailable) }),
         "{codes:?}"
     );
-    app.auth0.recover();
     for number in ROOM..5 * ROOM {
         let stranger = app.with_token(&token_of_no_key(&app, number));
         assert_eq!(stranger.list(1, "").await.unwrap_err().code(), Code::Unauthenticated);
@@ -179,14 +183,15 @@ async fn a_new_key_of_an_issuer_that_fails_is_no_reason_to_log_in_again() {
 async fn a_deadline_that_has_passed_is_named_as_such() {
     let app = TestApp::start().await;
     let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    app.auth0.fail(Endpoint::Jwks, FailureMode::Delay(Duration::from_secs(20)));
-    let mut request = Request::new(pb::ListRecordsRequest::default());
-    request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    request.set_timeout(Duration::from_secs(2));
+    app.auth0.fail(Endpoint::Jwks, FailureMode::Hold);
+    // Without a timer of the client's own, which could be first.
+    let wire = Wire::connect(&app.serve.address).await;
+    let authorization = format!("Bearer {token}");
+    let headers = [("authorization", authorization.as_str()), ("grpc-timeout", "300m")];
+    let all = framed(&pb::ListRecordsRequest::default());
 
-    let status = RecordsServiceClient::new(app.channel.clone()).list_records(request).await;
+    let status = wire.call(LIST_RECORDS, &headers, all.into()).await.unwrap().unwrap_err();
 
-    let status = status.unwrap_err();
     let expected = (Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert_eq!((status.code(), reason(&status).as_str()), expected);
 }
@@ -194,17 +199,21 @@ async fn a_deadline_that_has_passed_is_named_as_such() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_gives_up_does_not_end_the_fetch_of_keys_for_the_others() {
     let app = TestApp::start().await;
-    let token = app.auth0.user_token("acme-admin", "acme").unwrap();
-    app.auth0.fail(Endpoint::Jwks, FailureMode::Delay(Duration::from_secs(1)));
-    let mut hasty = Request::new(pb::ListRecordsRequest::default());
-    hasty.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
-    hasty.set_timeout(Duration::from_millis(300));
-    let refused = RecordsServiceClient::new(app.channel.clone()).list_records(hasty).await;
-    assert!(refused.is_err());
+    let hasty = app.user("acme-admin", "acme");
+    app.auth0.fail(Endpoint::Jwks, FailureMode::Hold);
+    let call = tokio::spawn(async move { hasty.list(0, "").await });
+    while app.auth0.requests(Endpoint::Jwks) == 0 {
+        assert!(!call.is_finished(), "it is answered without keys");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    call.abort();
+    app.serve.wait_for("grpc_server_requests_in_flight", 0.0).await;
 
     // The issuer dies as soon as it has answered the one fetch that is under way.
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    app.auth0.recover();
+    let fetched = "provider_fetches_total{document=\"jwks\",outcome=\"ok\"}";
+    app.serve.wait_for(fetched, 1.0).await;
     app.auth0.fail(Endpoint::Jwks, FailureMode::Status(500));
 
-    assert!(app.with_token(&token).list(0, "").await.is_ok());
+    assert!(app.user("acme-admin", "acme").list(0, "").await.is_ok());
 }
