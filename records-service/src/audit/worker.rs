@@ -127,9 +127,9 @@ impl Worker {
         let appending = Duty::of_event(&event).during(appending);
         match CURRENT.scope(span.context(), appending).await {
             Ok(Appended::New) => {
-                self.metrics.stored.inc();
                 let delay = Timestamp::now().duration_since(event.time);
                 self.metrics.delays.observe(delay.as_secs_f64().max(0.0));
+                self.metrics.stored.inc();
                 Outcome::Stored
             }
             Ok(Appended::Before) => {
