@@ -39,10 +39,18 @@ fn assert_has_its_share(status: &Status) {
     assert!(delay.is_some_and(|delay| !delay.is_zero()), "{delay:?}");
 }
 
+/// Makes the service fetch the issuer's keys. While it waits for them a call has a place, and nobody's
+/// share yet.
+async fn with_keys(app: &TestApp) {
+    app.user("acme-admin", "acme").list(0, "").await.unwrap();
+    app.serve.wait_for(IN_FLIGHT, 0.0).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_one_organization_holds_back_leave_half_of_the_places_to_others() {
     let app = TestApp::start_with(&[("MAX_IN_FLIGHT", "4")]).await;
     let wire = Wire::connect(&app.serve.address).await;
+    with_keys(&app).await;
 
     for [one, colleague, other, another] in EITHER_WAY {
         let held = [one, colleague].map(|(username, organization)| {
@@ -107,6 +115,7 @@ async fn who_is_refused_a_place_has_not_called_more_often_by_it() {
     let rates_too = [("ORGANIZATION_RATE_PER_SECOND", "1"), ("ORGANIZATION_BURST", "10")];
     let variables = [&rates[..], &rates_too, &[("MAX_IN_FLIGHT", "2")]].concat();
     let app = TestApp::start_with(&variables).await;
+    with_keys(&app).await;
     let wire = Wire::connect(&app.serve.address).await;
     let token = app.auth0.user_token("acme-admin", "acme").unwrap();
     let (message, held) = wire.slow_call(&token, LIST_RECORDS);
