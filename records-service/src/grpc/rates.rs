@@ -111,7 +111,10 @@ impl Hash for Counted {
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
+    use std::{
+        num::NonZeroU32,
+        time::{Duration, Instant},
+    };
 
     use super::*;
 
@@ -123,10 +126,14 @@ mod tests {
     #[test]
     fn each_has_a_burst_of_its_own() {
         let limit = Limit::new(rate(1, 3));
+        let started = Instant::now();
 
         let first: Vec<_> = (0..5).map(|_| limit.admits(&"a")).collect();
 
-        assert_eq!(first, [true, true, true, false, false]);
+        // In a second there is room for one more, however few instructions that takes.
+        let is_late = started.elapsed() >= Duration::from_secs(1);
+        assert_eq!(first[..3], [true; 3]);
+        assert!(first[3..] == [false; 2] || is_late, "{first:?}");
         assert!(limit.admits(&"b"));
     }
 

@@ -2,6 +2,7 @@
 //! sockets, and certificates made for each test.
 
 use std::{
+    path::Path,
     process::Command,
     sync::Arc,
     time::{Duration, Instant},
@@ -282,9 +283,9 @@ async fn new_certificates_are_taken_from_their_files_and_cost_nobody_a_connectio
 
     // Half of a change, and then a change to nonsense.
     let next = new.issue(&[NAME]);
-    std::fs::write(folder.join("server.key"), &next.key).unwrap();
+    replace(&folder.join("server.key"), &next.key);
     warned(&guarded.serve, "cannot be used together");
-    std::fs::write(folder.join("server.crt"), "nonsense").unwrap();
+    replace(&folder.join("server.crt"), "nonsense");
     warned(&guarded.serve, "GRPC_TLS_CERT: there is no certificate in it");
     guarded.list(trusting(&old)).await.unwrap();
     next.write(folder, "server").unwrap();
@@ -297,6 +298,14 @@ async fn new_certificates_are_taken_from_their_files_and_cost_nobody_a_connectio
     // It could not come again: it does not trust the new authority.
     guarded.list_on(before).await.unwrap();
     guarded.list(trusting(&old)).await.unwrap_err();
+}
+
+/// Changes a file at once: one that is written over is empty for a moment, and the service may look at
+/// it then.
+fn replace(path: &Path, content: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, content).unwrap();
+    std::fs::rename(beside, path).unwrap();
 }
 
 /// Waits for the line that says why new certificates cannot be used.
