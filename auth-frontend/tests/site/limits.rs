@@ -93,7 +93,8 @@ async fn beyond_the_limit_a_request_is_refused_at_once_with_a_time_and_nothing_i
     refused.assert_shows("Wait 5 seconds before you ask again.");
     assert_eq!(refused.link("Try again"), "/?return_to=%2Frecords%3Fpage%5Ftoken%3Dx");
     assert!(app.log().iter().any(|line| line.contains(&refused.reference())));
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // It did not wait for the three seconds of whoever is let in.
+    assert!(took < Duration::from_millis(2500), "{took:?}");
     kept.assert_shows("What you typed is kept on this page.");
     kept.assert_shows("Typed at a bad time");
     foreign.assert_lacks("Typed at a bad time");

@@ -139,7 +139,7 @@ async fn a_use_that_is_noted_after_the_logout_brings_no_session_back() {
     let mut browser = app.logged_in("acme-admin", "acme").await;
     let token = browser.get("/home").await.hidden("csrf_token");
     app.age_sessions(20 * 60, -120).await;
-    tables.inject_for("UpdateItem", Fault::Latency(Duration::from_secs(3)));
+    tables.inject_for("UpdateItem", Fault::Latency(Duration::from_secs(8)));
 
     let page = browser.get("/home").await;
     assert_eq!(app.sessions().await.len(), 1);
