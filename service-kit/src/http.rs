@@ -42,7 +42,8 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 /// A client with our settings, as far as they do not depend on whom it is for.
-pub(crate) fn builder() -> reqwest::ClientBuilder {
+#[must_use]
+pub fn builder() -> reqwest::ClientBuilder {
     // reqwest takes the process-wide TLS provider. A second call finds it set, which is fine.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder()

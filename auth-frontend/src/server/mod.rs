@@ -298,6 +298,8 @@ async fn out_of_patience(turn: watch::Sender<Turn>, limits: Limits, crowd: Arc<C
             }
         };
         tokio::select! {
+            // Where this process is late itself, what has come meanwhile counts.
+            biased;
             // It fails only without a sender, and there is one here.
             _ = whose.changed() => {}
             () = kept_waiting => return,

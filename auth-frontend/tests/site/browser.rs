@@ -24,6 +24,9 @@ pub(crate) struct Browser {
     pub(crate) agent: Option<String>,
 }
 
+/// How long a browser waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -127,7 +130,8 @@ fn unescape(html: &str) -> String {
 
 impl Browser {
     pub(crate) fn new(app_url: &str) -> Self {
-        let http = service_kit::http::client().unwrap();
+        // A stalled machine may take its time to connect, and no browser gives up after a second.
+        let http = service_kit::http::builder().connect_timeout(PATIENCE).build().unwrap();
         Self { http, app: Url::parse(app_url).unwrap(), jar: BTreeMap::new(), agent: None }
     }
 
@@ -185,7 +189,7 @@ impl Browser {
             self.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = self.http.request(method, self.app.join(address).unwrap());
         // Longer than any page may take, so that a page that takes longer is seen as such.
-        let mut request = request.timeout(Duration::from_secs(30));
+        let mut request = request.timeout(PATIENCE);
         if let Some(agent) = &self.agent {
             request = request.header(USER_AGENT, agent);
         }

@@ -63,7 +63,7 @@ async fn a_health_check_tells_whether_the_process_beside_it_is_ready() {
 
 #[tokio::test]
 async fn told_to_stop_it_goes_on_while_clients_leave() {
-    let app = TestApp::start_with(&[("SHUTDOWN_PAUSE_SECONDS", "2")]).await;
+    let app = TestApp::start_with(&[("SHUTDOWN_PAUSE_SECONDS", "5")]).await;
     let ready_url = format!("{}/readyz", app.stack.ops_url(Service::Frontend));
     let mut browser = app.browser();
     let before = browser.get("/").await;
