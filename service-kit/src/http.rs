@@ -42,7 +42,6 @@ pub fn client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 /// A client with our settings, as far as they do not depend on whom it is for.
-#[must_use]
 pub fn builder() -> reqwest::ClientBuilder {
     // reqwest takes the process-wide TLS provider. A second call finds it set, which is fine.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();

@@ -14,6 +14,9 @@ use service_kit::{
 };
 use url::Url;
 
+/// How long a browser waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 #[derive(Clone)]
 pub(crate) struct Browser {
     http: Client,
@@ -23,9 +26,6 @@ pub(crate) struct Browser {
     /// What it calls itself.
     pub(crate) agent: Option<String>,
 }
-
-/// How long a browser waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// An answer.
 #[derive(Debug)]
