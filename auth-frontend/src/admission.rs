@@ -15,6 +15,7 @@ use prometheus_client::{
     },
     registry::Registry,
 };
+use service_kit::metrics::Tally;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
@@ -44,16 +45,11 @@ pub(crate) struct Admission {
     shed: Counter,
 }
 
-/// A request that was let in, until it is dropped.
+/// A request that was let in, until it is dropped. Whoever sees fewer in flight finds its place free:
+/// fields are dropped in their order.
 pub(crate) struct Admitted {
     _slot: OwnedSemaphorePermit,
-    in_flight: Gauge,
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        self.in_flight.dec();
-    }
+    _counted: Tally,
 }
 
 impl Admission {
@@ -90,8 +86,7 @@ impl Admission {
     /// [`Error::Busy`].
     pub(crate) fn enter(&self) -> Result<Admitted, Error> {
         let slot = Arc::clone(&self.requests).try_acquire_owned().map_err(|_| self.refuse())?;
-        self.in_flight.inc();
-        Ok(Admitted { _slot: slot, in_flight: self.in_flight.clone() })
+        Ok(Admitted { _slot: slot, _counted: Tally::of(&self.in_flight) })
     }
 
     /// Lets a word of the provider in, as soon as there is a place for it.

@@ -27,7 +27,7 @@ use axum::{
 use hyper::{body::Incoming, server::conn::http1, service::Service, service::service_fn};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use prometheus_client::metrics::gauge::Gauge;
-use service_kit::shutdown::CancellationToken;
+use service_kit::{metrics::Tally, shutdown::CancellationToken};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
@@ -134,7 +134,7 @@ impl Server {
                     unreachable!("the semaphore is never closed")
                 };
                 crowd.nobody_waits();
-                let open = Open::new(slot, open.clone());
+                let open = Open { _counted: Tally::of(&open), _slot: slot };
                 tokio::spawn(connection.clone().serve(tcp, peer, open));
             }
         });
@@ -169,21 +169,8 @@ async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
 
 /// Counts as an open connection while it is there.
 struct Open {
+    _counted: Tally,
     _slot: OwnedSemaphorePermit,
-    open: Gauge,
-}
-
-impl Open {
-    fn new(slot: OwnedSemaphorePermit, open: Gauge) -> Self {
-        open.inc();
-        Self { _slot: slot, open }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.open.dec();
-    }
 }
 
 /// Whether somebody waits for a connection while all are taken.

@@ -24,6 +24,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use service_kit::{
+    metrics::Tally,
     shutdown::CancellationToken,
     telemetry::{Chain, Lines},
 };
@@ -140,7 +141,7 @@ impl Connections {
             };
             let open = open.clone();
             tokio::spawn(async move {
-                open.inc();
+                let _counted = Tally::of(&open);
                 match opened.await {
                     Some(Opened::Plaintext(stream)) => carrier.carry(TokioIo::new(stream)).await,
                     Some(Opened::Tls(stream)) => carrier.carry(TokioIo::new(stream)).await,
@@ -148,7 +149,6 @@ impl Connections {
                 }
                 // Whoever sees fewer open finds a place.
                 drop(place);
-                open.dec();
             });
         };
         let mut stopping = pin!(stopping);

@@ -19,10 +19,11 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{HeaderMap, header::AUTHORIZATION};
-use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+use prometheus_client::registry::Registry;
 use records_proto::code_name;
 use service_kit::{
     identity::{Caller, Verifier, VerifyError},
+    metrics::Tally,
     shares::Shares,
     telemetry::{Chain, Lines},
     trace::{CURRENT, Span, TraceContext},
@@ -107,24 +108,13 @@ impl Door {
 /// dropped in their order.
 struct Place {
     _permit: OwnedSemaphorePermit,
-    _counted: InFlight,
+    _counted: Tally,
 }
-
-/// One of those in flight.
-struct InFlight(Gauge);
 
 impl Place {
     fn take(door: &Door) -> Option<Self> {
         let permit = Arc::clone(&door.room).try_acquire_owned().ok()?;
-        door.metrics.in_flight.inc();
-        let counted = InFlight(door.metrics.in_flight.clone());
-        Some(Self { _permit: permit, _counted: counted })
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.0.dec();
+        Some(Self { _permit: permit, _counted: Tally::of(&door.metrics.in_flight) })
     }
 }
 

@@ -6,7 +6,7 @@
 mod process;
 
 use prometheus_client::{
-    metrics::{histogram::Histogram, info::Info},
+    metrics::{gauge::Gauge, histogram::Histogram, info::Info},
     registry::Registry,
 };
 
@@ -30,6 +30,25 @@ pub fn registry(process: &'static str) -> Registry {
     #[cfg(target_os = "linux")]
     registry.register_collector(Box::new(process::Process));
     registry
+}
+
+/// One of what a gauge counts, until it is dropped.
+#[derive(Debug)]
+pub struct Tally(Gauge);
+
+impl Tally {
+    /// One more.
+    #[must_use]
+    pub fn of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// A histogram of seconds, with the same buckets for everything, so that durations of different
