@@ -50,27 +50,27 @@ impl Service {
 
     /// Waits until a series has this value.
     pub(crate) async fn wait_for(&self, series: &str, value: f64) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let now = self.metric(series).await;
-            if now == Some(value) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{series} is {now:?} and not {value}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let wish = format!("{series} is {value}");
+        self.look_until(&wish, |metrics| metrics.get(series) == Some(value)).await;
     }
 
     /// Waits until these series together have at least this value, and gives the look that shows it.
     async fn wait_for_at_least(&self, series: &[&str], value: f64) -> Metrics {
+        let sum = |metrics: &Metrics| -> f64 {
+            series.iter().filter_map(|series| metrics.get(series)).sum()
+        };
+        let wish = format!("{series:?} are {value} or more");
+        self.look_until(&wish, |metrics| sum(metrics) >= value).await
+    }
+
+    async fn look_until(&self, wish: &str, is_so: impl Fn(&Metrics) -> bool) -> Metrics {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let metrics = self.metrics().await;
-            let now: f64 = series.iter().filter_map(|series| metrics.get(series)).sum();
-            if now >= value {
+            if is_so(&metrics) {
                 return metrics;
             }
-            assert!(Instant::now() < deadline, "{series:?} are {now} and not {value}");
+            assert!(Instant::now() < deadline, "not so: {wish}, in {}", metrics.text());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
