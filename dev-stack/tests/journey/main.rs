@@ -14,37 +14,51 @@ use std::{
 };
 
 use browser::Browser;
-use dev_stack::{Service, Stack, StackOptions};
+use dev_stack::{Stack, StackOptions};
 
 /// Far more than an event needs to the page.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How soon an event is on the page.
+const AT_ONCE: Duration = Duration::from_secs(2);
 const DIGITS: &str = "12345678901234567890123456789012345678";
 
 /// What the tests visit.
 struct System {
     url: String,
-    own: Option<Stack>,
+    _own: Option<Stack>,
 }
 
 impl System {
     async fn start() -> Self {
         if let Ok(url) = env::var("ORG_RECORDS_URL") {
-            return Self { url: url.trim_end_matches('/').to_owned(), own: None };
+            return Self { url: url.trim_end_matches('/').to_owned(), _own: None };
         }
         let stack = Stack::start(StackOptions::for_test().unwrap()).await.unwrap();
-        Self { url: stack.app_url().to_owned(), own: Some(stack) }
+        Self { url: stack.app_url().to_owned(), _own: Some(stack) }
     }
 }
 
-/// How many events have gone straight from the call to the queue; those that are left to the sweeper
-/// come seconds later.
-async fn sent_at_once(stack: &Stack) -> u64 {
-    // A second call finds the provider set, which is fine.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let url = format!("{}/metrics", stack.ops_url(Service::Records));
-    let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
-    let series = "relay_events_published_total{path=\"fast\"} ";
-    metrics.lines().find_map(|line| line.strip_prefix(series)).unwrap().parse().unwrap()
+/// Saves a record, and says when.
+async fn save(ada: &Browser, app: &str, title: &str) -> Instant {
+    ada.open(app, "/records/new").await;
+    ada.type_into("title", title).await;
+    ada.choose("category", "Asset").await;
+    ada.click("form.record-form button").await;
+    Instant::now()
+}
+
+/// How long it takes from when a record was saved to its event on the page of the audit trail.
+async fn comes_to_the_trail(ada: &Browser, app: &str, record: &str, saved: Instant) -> Duration {
+    ada.open(app, "/audit").await;
+    while ada.count(&event_of(record)).await == 0 {
+        assert!(saved.elapsed() < PATIENCE, "no event after {:?}", saved.elapsed());
+        ada.open(app, "/audit").await;
+    }
+    saved.elapsed()
+}
+
+fn event_of(record: &str) -> String {
+    format!("ol.events a[href='{record}']")
 }
 
 /// A title that no other record has, not even one of an earlier test.
@@ -86,18 +100,18 @@ async fn a_record_goes_from_the_form_to_the_trail_of_its_own_organization() {
     assert!(page.contains(&title), "{page}");
     assert!(page.contains(DIGITS), "{page}");
 
-    ada.open(app, "/audit").await;
-    let event = format!("ol.events a[href='{record}']");
-    while ada.count(&event).await == 0 {
-        assert!(saved.elapsed() < PATIENCE, "no event after {:?}", saved.elapsed());
-        ada.open(app, "/audit").await;
-    }
-    if let Some(stack) = &system.own {
-        while sent_at_once(stack).await == 0 {
-            assert!(saved.elapsed() < PATIENCE, "the event was left to the sweeper");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    let mut took = comes_to_the_trail(&ada, app, &record, saved).await;
+    // A stall of the machine may take that long from one record, and not from one after the other.
+    for number in 0..2 {
+        if took < AT_ONCE {
+            break;
         }
+        let saved = save(&ada, app, &format!("{title}, again {number}")).await;
+        let another = ada.path().await;
+        took = comes_to_the_trail(&ada, app, &another, saved).await;
     }
+    assert!(took < AT_ONCE, "no event within {took:?}");
+    let event = event_of(&record);
     assert_eq!(ada.count(&event).await, 1);
     ada.open(app, "/records").await;
     let row = format!("table.records a[href='{record}']");
